@@ -1,0 +1,135 @@
+"""The two measures. Every sample is kept per round, so that ratios compare the same moments."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from harness.child import Child, Failed
+from harness.contenders import Contender
+from harness.server import Counts, Server
+
+# A waiter is left alone this long before the release, so that it surely waits.
+PAUSE_S = (0.005, 0.030)
+TRIPS_PER_TURN = 500
+
+
+@dataclass
+class Entrant:
+    """A contender in a run: its two processes and what was measured."""
+
+    contender: Contender
+    one: Child
+    other: Child
+    pairs: list[list[int]] = field(default_factory=list)
+    handoffs: list[list[int]] = field(default_factory=list)
+    trips: list[list[int]] = field(default_factory=list)
+    counts: list[Counts] = field(default_factory=list)
+    failure: str | None = None
+
+    @property
+    def name(self) -> str:
+        return self.contender.name
+
+    @property
+    def lock(self) -> str:
+        return f"bench:{self.name}"
+
+    def can(self, measure: str) -> bool:
+        return self.failure is None and measure in self.one.features["ops"].split(",")
+
+    def stop(self) -> None:
+        self.one.stop()
+        self.other.stop()
+
+
+def enter(contender: Contender, url: str, core: int) -> Entrant:
+    command = [*contender.command, url]
+    one = Child(command, core)
+    try:
+        return Entrant(contender, one, Child(command, core))
+    except Failed:
+        one.stop()
+        raise
+
+
+def in_rounds(
+    entrants: Iterable[Entrant], rounds: int, turn: Callable[[Entrant], None], dice: random.Random
+) -> None:
+    """Each takes a short turn per round, in a new order, so that noise hits all alike."""
+    order = list(entrants)
+    for _ in range(rounds):
+        dice.shuffle(order)
+        for entrant in order:
+            if entrant.failure is None:
+                try:
+                    turn(entrant)
+                except Failed as failure:
+                    entrant.failure = str(failure)
+
+
+def pair_turn(pairs: int) -> Callable[[Entrant], None]:
+    """M1: acquire and release, uncontended, by one process."""
+
+    def turn(entrant: Entrant) -> None:
+        # The warm-up: caches were filled by somebody else since this one's last turn.
+        entrant.one.ask(f"pair {entrant.lock} {max(10, pairs // 5)}")
+        entrant.pairs.append([int(n) for n in entrant.one.ask(f"pair {entrant.lock} {pairs}")])
+
+    return turn
+
+
+def handoff_turn(handoffs: int, server: Server, dice: random.Random) -> Callable[[Entrant], None]:
+    """M2: the lock goes to and fro between two processes, and each waits for the other's."""
+
+    def turn(entrant: Entrant) -> None:
+        holder, waiter = entrant.one, entrant.other
+        holder.ask(f"hold {entrant.lock}")
+        hand_over(entrant.lock, holder, waiter, dice)  # the warm-up
+        before = server.counts()
+        samples = []
+        for _ in range(handoffs):
+            holder, waiter = waiter, holder
+            samples.append(hand_over(entrant.lock, holder, waiter, dice))
+        entrant.counts.append(server.counts().since(before))
+        entrant.handoffs.append(samples)
+        waiter.ask(f"free {entrant.lock}")
+
+    return turn
+
+
+def hand_over(lock: str, holder: Child, waiter: Child, dice: random.Random) -> int:
+    """From just before the release in one process to the return of acquire in the other."""
+    waiter.send(f"wait {lock}")
+    waiter.answer("waiting")
+    let_it_wait(waiter, dice)
+    released = int(holder.ask(f"free {lock}")[0])
+    acquired = int(waiter.answer()[0])
+    if acquired < released:
+        raise Failed("acquire returned before the holder began to release")
+    return acquired - released
+
+
+def let_it_wait(waiter: Child, dice: random.Random) -> None:
+    # Who polls is released at any moment of its period alike; without this, the fixed part of
+    # the pause would decide how long a poller still sleeps.
+    period_s = int(waiter.features["poll_ms"]) / 1000
+    time.sleep(dice.uniform(*PAUSE_S) + dice.uniform(0, period_s))
+
+
+def trip_turn(trips: int, dice: random.Random) -> Callable[[Entrant], None]:
+    """What M2 is compared with: round trips at full speed, and one by one after M2's pause."""
+
+    def turn(entrant: Entrant) -> None:
+        entrant.one.ask(f"pair {entrant.lock} {TRIPS_PER_TURN // 5}")
+        samples = entrant.one.ask(f"pair {entrant.lock} {TRIPS_PER_TURN}")
+        entrant.trips.append([int(n) for n in samples])
+        after_pause = []
+        for _ in range(trips):
+            let_it_wait(entrant.one, dice)
+            after_pause.append(int(entrant.one.ask(f"pair {entrant.lock} 1")[0]))
+        entrant.handoffs.append(after_pause)
+
+    return turn

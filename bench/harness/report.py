@@ -1,0 +1,145 @@
+"""From samples to figures, and from figures to a table."""
+
+from __future__ import annotations
+
+import math
+import os
+import platform
+import statistics
+import subprocess
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from harness.contenders import FLOOR, ROOT, TRIP
+from harness.measure import Entrant
+
+Rounds = list[list[int]]
+
+
+def percentile(samples: Sequence[int], percent: float) -> int:
+    """The nearest rank: always a value that was really measured."""
+    ordered = sorted(samples)
+    return ordered[max(0, math.ceil(len(ordered) * percent / 100) - 1)]
+
+
+def summary(rounds: Rounds, yardstick: Rounds | None) -> dict[str, Any]:
+    samples = [sample for round_ in rounds for sample in round_]
+    figures: dict[str, Any] = {
+        "samples": len(samples),
+        "p50_ns": percentile(samples, 50),
+        "p99_ns": percentile(samples, 99),
+        "mean_ns": round(statistics.fmean(samples)),
+        "ratio": None,
+    }
+    if yardstick:
+        # Round by round, so that a slow stretch of the machine divides out; then the middle one.
+        pairs = zip(rounds, yardstick, strict=True)
+        ratios = sorted(percentile(ours, 50) / percentile(other, 50) for ours, other in pairs)
+        figures["ratio"] = round(statistics.median(ratios), 3)
+        figures["ratio_range"] = [round(ratios[0], 3), round(ratios[-1], 3)]
+    return figures
+
+
+def per_section(entrant: Entrant) -> dict[str, Any]:
+    """What one contended section (an acquire that waits, and a release) asks of the server."""
+    sections = sum(map(len, entrant.handoffs))
+    calls: dict[str, float] = {}
+    for counts in entrant.counts:
+        for name, n in counts.calls.items():
+            calls[name] = calls.get(name, 0) + n / sections
+    return {
+        "requests": round(sum(c.requests for c in entrant.counts) / sections, 2),
+        "script_calls": round(sum(c.scripts() for c in entrant.counts) / sections, 2),
+        "commands_also_within_scripts": {name: round(n, 2) for name, n in sorted(calls.items())},
+    }
+
+
+def results(entrants: Iterable[Entrant], failed: dict[str, str]) -> dict[str, Any]:
+    entrants = list(entrants)
+    whole = {e.name: e for e in entrants if e.failure is None}
+    floor = whole[FLOOR].pairs if FLOOR in whole else None
+    trips = whole[TRIP].trips if TRIP in whole else None
+    m1, m2 = {}, {}
+    for name, entrant in whole.items():
+        about = {"about": entrant.contender.about}
+        if entrant.pairs:
+            m1[name] = about | summary(entrant.pairs, floor)
+        if entrant.handoffs:
+            row = f"{TRIP}-after-pause" if name == TRIP else name
+            m2[row] = about | summary(entrant.handoffs, trips)
+        if entrant.counts:
+            m2[name]["per_section"] = per_section(entrant)
+    if trips:
+        m2[f"{TRIP}-at-full-speed"] = {"about": "one GET at full speed: the yardstick"} | summary(
+            trips, trips
+        )
+    failures = failed | {e.name: e.failure for e in entrants if e.failure is not None}
+    return {"m1_uncontended_pair": m1, "m2_handoff": m2, "failed": failures}
+
+
+def environment(server_version: str, core: int) -> dict[str, Any]:
+    with open("/proc/cpuinfo") as cpuinfo:
+        models = [line.partition(":")[2].strip() for line in cpuinfo if "model name" in line]
+    git = ["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"]
+    commit = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
+    return {
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "commit": commit,
+        "cpu": models[0] if models else platform.machine(),
+        "cores": os.cpu_count(),
+        "core_of_server_and_clients": core,
+        "kernel": platform.release(),
+        "redis": server_version,
+        "load_before": [round(n, 2) for n in os.getloadavg()],
+    }
+
+
+def markdown(run: dict[str, Any]) -> str:
+    env, settings = run["environment"], run["settings"]
+    about = f"""\
+# fencelock's figures
+
+{env["at"]}, commit {env["commit"]}, {env["cpu"]}, Redis {env["redis"]}; server and clients share
+core {env["core_of_server_and_clients"]} of {env["cores"]}. Load {env["load_before"][0]} before and
+{env["load_after"][0]} after. {settings["rounds"]} rounds in which all take turns.
+The ratio is the median of each round's p50 over the yardstick's p50 of the same round (in brackets
+the extremes)."""
+    lines = about.splitlines()
+    if m1 := run["m1_uncontended_pair"]:
+        lines += ["", "## M1: an uncontended pair (acquire and release)", ""]
+        lines += _row("contender", "p50 µs", "p99 µs", "mean µs", "ratio to floor", "what it is")
+        lines += _row("---", "---:", "---:", "---:", "---:", "---")
+        for name, figures in m1.items():
+            lines += _row(name, *_times(figures), _ratio(figures), figures["about"])
+    if m2 := run["m2_handoff"]:
+        lines += ["", "## M2: a hand-off from one process to another", ""]
+        lines += _row(
+            "contender", "p50 µs", "p99 µs", "mean µs", "ratio to a bare round trip",
+            "requests per section", "of these script calls",
+        )  # fmt: skip
+        lines += _row("---", "---:", "---:", "---:", "---:", "---:", "---:")
+        for name, figures in m2.items():
+            section = figures.get("per_section", {"requests": "–", "script_calls": "–"})
+            counts = (str(section["requests"]), str(section["script_calls"]))
+            lines += _row(name, *_times(figures), _ratio(figures), *counts)
+    if failed := run["failed"]:
+        lines += ["", "## Not measured", ""]
+        lines += [f"- {name}: {reason}" for name, reason in failed.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _row(*cells: str) -> list[str]:
+    return ["| " + " | ".join(cells) + " |"]
+
+
+def _times(figures: dict[str, Any]) -> tuple[str, str, str]:
+    p50, p99, mean = (figures[f"{name}_ns"] / 1000 for name in ("p50", "p99", "mean"))
+    return f"{p50:.1f}", f"{p99:.1f}", f"{mean:.1f}"
+
+
+def _ratio(figures: dict[str, Any]) -> str:
+    if figures["ratio"] is None:
+        return "–"
+    low, high = figures["ratio_range"]
+    return f"{figures['ratio']:.2f} ({low:.2f}–{high:.2f})"

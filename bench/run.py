@@ -1,0 +1,107 @@
+#!/usr/bin/env python3
+"""Measure fencelock beside its peers and the floor. What is measured and how: bench/README.md."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import shutil
+import sys
+
+from harness.child import Failed
+from harness.contenders import CONTENDERS, FLOOR, OUT, TRIP, Contender, build
+from harness.measure import Entrant, enter, handoff_turn, in_rounds, pair_turn, trip_turn
+from harness.report import environment, markdown, results
+from harness.server import Server
+
+
+def names(text: str) -> list[str]:
+    return text.split(",")
+
+
+def arguments() -> argparse.Namespace:
+    known = ", ".join(c.name for c in CONTENDERS)
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", type=names, help=f"some of: {known} (the yardsticks always run)")
+    parser.add_argument("--measure", type=names, default=["m1", "m2"], help="m1,m2")
+    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--pairs", type=int, default=500, help="M1: per turn")
+    parser.add_argument("--handoffs", type=int, default=20, help="M2: per turn")
+    parser.add_argument("--quick", action="store_true", help="seconds instead of minutes")
+    parser.add_argument("--core", type=int, default=max(os.sched_getaffinity(0)))
+    parser.add_argument("--seed", type=int, default=random.randrange(1 << 32))
+    parser.add_argument("--server", default="redis-server", help="the server's program")
+    chosen = parser.parse_args()
+    if chosen.quick:
+        chosen.rounds, chosen.pairs, chosen.handoffs = 5, 200, 5
+    if unknown := set(chosen.measure) - {"m1", "m2"}:
+        parser.error(f"no such measure: {', '.join(sorted(unknown))}")
+    if unknown := set(chosen.only or ()) - {c.name for c in CONTENDERS}:
+        parser.error(f"no such contender: {', '.join(sorted(unknown))}; there are {known}")
+    if shutil.which(chosen.server) is None:
+        parser.error(f"{chosen.server} is not installed")
+    return chosen
+
+
+def start_all(
+    contenders: list[Contender], server: Server, core: int, failed: dict[str, str]
+) -> list[Entrant]:
+    entrants = []
+    for contender in contenders:
+        if contender.name not in failed:
+            try:
+                entrants.append(enter(contender, server.url, core))
+            except Failed as failure:
+                failed[contender.name] = str(failure)
+    return entrants
+
+
+def measure(entrants: list[Entrant], chosen: argparse.Namespace, server: Server) -> None:
+    dice = random.Random(chosen.seed)
+    if "m1" in chosen.measure:
+        print("measuring M1, uncontended pairs", file=sys.stderr)
+        able = [e for e in entrants if e.can("pair")]
+        in_rounds(able, chosen.rounds, pair_turn(chosen.pairs), dice)
+    if "m2" in chosen.measure:
+        print("measuring M2, hand-offs", file=sys.stderr)
+        handoff = handoff_turn(chosen.handoffs, server, dice)
+        trip = trip_turn(chosen.handoffs, dice)
+        able = [e for e in entrants if e.can("handoff") or e.name == TRIP]
+        in_rounds(able, chosen.rounds, lambda e: (trip if e.name == TRIP else handoff)(e), dice)
+
+
+def main() -> int:
+    chosen = arguments()
+    contenders = [c for c in CONTENDERS if not chosen.only or c.name in {FLOOR, TRIP, *chosen.only}]
+    failed = build(contenders)
+    # The runner itself keeps off the measured core where it can.
+    elsewhere = os.sched_getaffinity(0) - {chosen.core}
+    os.sched_setaffinity(0, elsewhere or {chosen.core})
+    server = Server(chosen.server, chosen.core)
+    entrants: list[Entrant] = []
+    try:
+        run = {"environment": environment(server.version, chosen.core)}
+        entrants = start_all(contenders, server, chosen.core, failed)
+        measure(entrants, chosen, server)
+    finally:
+        for entrant in entrants:
+            entrant.stop()
+        server.stop()
+    run["environment"]["load_after"] = [round(n, 2) for n in os.getloadavg()]
+    run["settings"] = {
+        "rounds": chosen.rounds,
+        "pairs_per_turn": chosen.pairs,
+        "handoffs_per_turn": chosen.handoffs,
+        "seed": chosen.seed,
+    }
+    run |= results(entrants, failed)
+    (OUT / "results.json").write_text(json.dumps(run, indent=2, ensure_ascii=False) + "\n")
+    (OUT / "results.md").write_text(table := markdown(run))
+    print(table)
+    return 1 if run["failed"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
