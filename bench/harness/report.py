@@ -98,14 +98,13 @@ def environment(server_version: str, core: int) -> dict[str, Any]:
 def markdown(run: dict[str, Any]) -> str:
     env, settings = run["environment"], run["settings"]
     about = f"""\
-# fencelock's figures
-
-{env["at"]}, commit {env["commit"]}, {env["cpu"]}, Redis {env["redis"]}; server and clients share
-core {env["core_of_server_and_clients"]} of {env["cores"]}. Load {env["load_before"][0]} before and
-{env["load_after"][0]} after. {settings["rounds"]} rounds in which all take turns.
-The ratio is the median of each round's p50 over the yardstick's p50 of the same round (in brackets
-the extremes)."""
-    lines = about.splitlines()
+{env["at"]}, commit {env["commit"]}, {env["cpu"]}, Redis {env["redis"]};
+server and clients share core {env["core_of_server_and_clients"]} of {env["cores"]};
+load {env["load_before"][0]} before and {env["load_after"][0]} after.
+{settings["rounds"]} rounds in which all take turns.
+The ratio is the median of each round's p50 over the yardstick's p50 of the same round
+(in brackets the extremes)."""
+    lines = ["# fencelock's figures", "", about.replace("\n", " ")]
     if m1 := run["m1_uncontended_pair"]:
         lines += ["", "## M1: an uncontended pair (acquire and release)", ""]
         lines += _row("contender", "p50 µs", "p99 µs", "mean µs", "ratio to floor", "what it is")
