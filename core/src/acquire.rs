@@ -1,0 +1,207 @@
+//! Taking a lock: the first attempt on the caller's own fast path, the wait on the engine.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::backend::{Answer, Claim, Interrupt, Mode};
+use crate::client::Session;
+use crate::clock::Moment;
+use crate::engine;
+use crate::error::{Error, Result};
+use crate::lease::{Holding, Lease};
+use crate::lock::Described;
+use crate::token::Token;
+use crate::wait::{Place, timed_out};
+
+/// The shortest time that an attempt's answer is given, however soon the caller wants an end.
+const SHORTEST_ANSWER: Duration = Duration::from_millis(100);
+
+/// How long a caller waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Patience {
+    /// One attempt, without entering the queue.
+    Once,
+    For(Duration),
+    Forever,
+}
+
+/// One acquire, from its first attempt on.
+pub(crate) struct Acquiring {
+    session: Arc<Session>,
+    described: Arc<Described>,
+    claim: Arc<Claim>,
+    patience: Patience,
+    since: Moment,
+    place: Option<Place>,
+}
+
+/// How an attempt left things.
+enum Next {
+    Lease(Lease),
+    Busy,
+    Wait(Place),
+    /// The outcome is not known: the same token once more.
+    Again,
+}
+
+impl Acquiring {
+    fn begin(described: &Arc<Described>, patience: Patience) -> Result<Self> {
+        described.check()?;
+        let session = described.shared.session()?;
+        let options = &described.options;
+        let claim = Arc::new(Claim {
+            name: described.name.clone(),
+            token: Token::generate()?,
+            mode: Mode::Exclusive,
+            ttl_ms: options.ttl_ms(),
+            label: described.label.clone(),
+            ticket: 0,
+        });
+        let since = Moment::now();
+        let mut acquiring = Self {
+            session,
+            described: described.clone(),
+            claim,
+            patience,
+            since,
+            place: None,
+        };
+        if patience != Patience::Once && acquiring.session.backend.listening() {
+            acquiring.place = Some(acquiring.enter());
+        }
+        Ok(acquiring)
+    }
+
+    fn enter(&self) -> Place {
+        let until = match self.patience {
+            Patience::For(time) => self.since + time,
+            Patience::Once | Patience::Forever => Moment::NEVER,
+        };
+        self.session
+            .waiting
+            .enter(&self.session, &self.claim, &self.described.options, until)
+    }
+
+    /// When the answer to an attempt is of no use any more.
+    fn by(&self) -> Moment {
+        let by = self.session.answer_by(self.claim.ttl());
+        match self.patience {
+            Patience::For(time) => by.min(self.since + time.max(SHORTEST_ANSWER)),
+            Patience::Once | Patience::Forever => by,
+        }
+    }
+
+    fn lease(&self, fence: u64, valid_until: Moment) -> Lease {
+        let claim = self.claim.clone();
+        Lease::new(
+            &self.session,
+            Holding::new(claim, &self.described.options, fence, valid_until),
+        )
+    }
+
+    fn next(&mut self, answer: Result<Answer>, repeated: bool) -> Result<Next> {
+        let failed = match answer {
+            Ok(Answer::Granted { fence, valid_until }) => {
+                return Ok(match self.place.take() {
+                    None => Next::Lease(self.lease(fence, valid_until)),
+                    Some(place) => place
+                        .settle(|| self.lease(fence, valid_until))
+                        .map_or_else(Next::Wait, Next::Lease),
+                });
+            }
+            Ok(_) if self.patience == Patience::Once => return Ok(Next::Busy),
+            Err(error) if !error.is_ambiguous() => return Err(error),
+            Err(error) if self.patience == Patience::Once => {
+                if repeated {
+                    self.withdraw();
+                    return Err(error);
+                }
+                return Ok(Next::Again);
+            }
+            answer => answer,
+        };
+        let place = self.place.take().unwrap_or_else(|| self.enter());
+        place.stay(&failed);
+        Ok(Next::Wait(place))
+    }
+
+    /// What may have been granted without our knowing is given back.
+    fn withdraw(&self) {
+        let place = self.enter();
+        place.stay(&Err(
+            Error::unavailable("the attempt was given up").maybe_done()
+        ));
+        drop(place);
+    }
+}
+
+/// Acquires for a future; `None` when it is held by another and `patience` is `Once`.
+pub(crate) async fn acquire(
+    described: Arc<Described>,
+    patience: Patience,
+) -> Result<Option<Lease>> {
+    let name = described.name.clone();
+    let outcome = async {
+        let mut acquiring = Acquiring::begin(&described, patience)?;
+        let mut repeated = false;
+        loop {
+            let queue = acquiring.place.is_some();
+            let by = acquiring.by();
+            let answer = acquiring
+                .session
+                .backend
+                .attempt(&acquiring.claim, queue, by)
+                .await;
+            match acquiring.next(answer, repeated)? {
+                Next::Lease(lease) => return Ok(Some(lease)),
+                Next::Busy => return Ok(None),
+                Next::Wait(place) => return place.wait().await.map(Some),
+                Next::Again => repeated = true,
+            }
+        }
+    };
+    outcome.await.map_err(|error: Error| error.at(&name))
+}
+
+/// Acquires on the calling thread.
+pub(crate) fn acquire_blocking(
+    described: &Arc<Described>,
+    patience: Patience,
+    mut interrupt: Option<Interrupt<'_>>,
+) -> Result<Option<Lease>> {
+    let mut outcome = || {
+        let mut acquiring = Acquiring::begin(described, patience)?;
+        let mut repeated = false;
+        loop {
+            let answer = acquiring.attempt_blocking(&mut interrupt);
+            match acquiring.next(answer, repeated)? {
+                Next::Lease(lease) => return Ok(Some(lease)),
+                Next::Busy => return Ok(None),
+                Next::Wait(place) => return place.block(interrupt.take()).map(Some),
+                Next::Again => repeated = true,
+            }
+        }
+    };
+    outcome().map_err(|error: Error| error.at(&described.name))
+}
+
+impl Acquiring {
+    fn attempt_blocking(&self, interrupt: &mut Option<Interrupt<'_>>) -> Result<Answer> {
+        let queue = self.place.is_some();
+        let by = self.by();
+        if let Some(direct) = self.session.backend.direct() {
+            let mut never = || false;
+            return match interrupt {
+                Some(interrupt) => direct.attempt(&self.claim, queue, by, &mut **interrupt),
+                None => direct.attempt(&self.claim, queue, by, &mut never),
+            };
+        }
+        let (session, claim) = (self.session.clone(), self.claim.clone());
+        engine::block_on(async move { session.backend.attempt(&claim, queue, by).await })?
+    }
+}
+
+/// The error of a wait that had no time to begin.
+pub(crate) fn busy() -> Error {
+    timed_out(Duration::ZERO)
+}

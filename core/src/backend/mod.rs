@@ -1,0 +1,202 @@
+//! The one trait between the engine and what it locks with. The engine owns waiting and the use
+//! of deadlines; a backend answers and signals.
+
+pub(crate) mod redis;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::Moment;
+use crate::error::{Error, Result};
+use crate::token::Token;
+
+pub(crate) type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// How a lock is wished for. Only `Exclusive` is served so far; the others show the room that
+/// the protocol keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub(crate) enum Mode {
+    Exclusive,
+}
+
+/// One wish to hold a lock, the same through every retry: a backend grants it once per token.
+#[derive(Clone, Debug)]
+pub(crate) struct Claim {
+    pub(crate) name: Arc<str>,
+    pub(crate) token: Token,
+    pub(crate) mode: Mode,
+    pub(crate) ttl_ms: u64,
+    pub(crate) label: Arc<str>,
+    /// The place in the queue that an earlier token of this wish had; 0 for none.
+    pub(crate) ticket: u64,
+}
+
+impl Claim {
+    pub(crate) fn ttl(&self) -> Duration {
+        Duration::from_millis(self.ttl_ms)
+    }
+
+    /// The same wish under a new token, at the place in the queue that the old one had.
+    pub(crate) fn renamed(&self, ticket: u64) -> Result<Self> {
+        Ok(Self {
+            token: Token::generate()?,
+            ticket,
+            ..self.clone()
+        })
+    }
+}
+
+/// What a backend says of a claim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// Held, with this fence, until this moment by our clock.
+    Granted { fence: u64, valid_until: Moment },
+    /// Somebody else holds it, and the claim is not in the queue.
+    Busy,
+    /// In the queue. If a signal says that it was granted, the lease is valid until
+    /// `granted_until`; without one, poll at `look_at`.
+    Queued {
+        ticket: u64,
+        look_at: Moment,
+        granted_until: Moment,
+    },
+    /// Not in the queue any more: the token is spent.
+    Gone,
+}
+
+/// How a release ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Released {
+    Freed,
+    HandedOn,
+    NotHeld,
+}
+
+/// What a backend tells of its own accord.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Signal {
+    /// The claim with this token on this lock was granted.
+    Granted {
+        name: String,
+        token: Token,
+        fence: u64,
+    },
+    /// Signals may have been missed: look at every claim.
+    LookAll,
+}
+
+/// Takes signals; called on the engine's thread, and must not block.
+pub(crate) type SignalSink = Arc<dyn Fn(Signal) + Send + Sync>;
+
+/// Whether a caller that blocks wants to stop waiting, asked a few times each 100 ms.
+pub(crate) type Interrupt<'a> = &'a mut (dyn FnMut() -> bool + Send);
+
+/// What a lock looks like to an observer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Inspection {
+    /// The lock's name.
+    pub name: String,
+    /// Who holds it, if anybody does.
+    pub holder: Option<Holder>,
+    /// How many wait in its queue, the dead that were not found yet included.
+    pub waiters: u64,
+}
+
+/// The present holder of a lock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Holder {
+    /// A short hash of the owner token, the same for the length of one lease. Not the token.
+    pub id: String,
+    /// Whether it is a client of another library.
+    pub foreign: bool,
+    /// The fence of its lease; a foreign holder has none.
+    pub fence: Option<u64>,
+    /// The lease's TTL; a foreign holder's is not known.
+    pub ttl: Option<Duration>,
+    /// How long the lock stays held unless renewed; `None` without end.
+    pub remaining: Option<Duration>,
+    /// The label that the holder gave.
+    pub label: String,
+}
+
+/// What locks are kept in.
+///
+/// `by` is when an answer is of no use any more; past it a call fails with `Unavailable`. An
+/// error that `is_ambiguous` says that the command may have been carried out.
+pub(crate) trait Backend: std::fmt::Debug + Send + Sync {
+    /// Reaches the server once, so that a wrong URL or password shows at connect.
+    fn connect(&self) -> Boxed<'_, Result<()>>;
+
+    /// Whether signals arrive, so that a claim may join the queue at its first attempt.
+    fn listening(&self) -> bool;
+
+    /// Returns when signals arrive (or can't here, and claims are polled for instead).
+    fn listen(&self) -> Boxed<'_, Result<()>>;
+
+    /// Takes the lock if it is free; else joins the queue, if told to. Idempotent per token.
+    ///
+    /// Dropped before it is done, it withdraws the claim in the background, behind itself on
+    /// the same connection: a withdrawal elsewhere could overtake it and leave a lock that
+    /// nobody holds.
+    fn attempt<'a>(
+        &'a self,
+        claim: &'a Claim,
+        queue: bool,
+        by: Moment,
+    ) -> Boxed<'a, Result<Answer>>;
+
+    /// Asks after claims that are in the queue of one lock; also says that they are alive.
+    fn poll<'a>(&'a self, claims: &'a [Arc<Claim>], by: Moment) -> Boxed<'a, Result<Vec<Answer>>>;
+
+    /// Leaves the queue, and hands the lock on if it was granted meanwhile.
+    fn withdraw<'a>(&'a self, claim: &'a Claim, by: Moment) -> Boxed<'a, Result<()>>;
+
+    /// Gives the lock up, to the first live waiter if there is one.
+    fn release<'a>(&'a self, claim: &'a Claim, by: Moment) -> Boxed<'a, Result<Released>>;
+
+    /// Renews leases: until when each is valid now, `None` where the server refused.
+    fn extend<'a>(
+        &'a self,
+        claims: &'a [Arc<Claim>],
+        by: Moment,
+    ) -> Boxed<'a, Vec<Result<Option<Moment>>>>;
+
+    /// What a lock looks like.
+    fn inspect<'a>(&'a self, name: &'a str, by: Moment) -> Boxed<'a, Result<Inspection>>;
+
+    /// The fast path for callers that block, if the backend has one.
+    fn direct(&self) -> Option<&dyn Direct>;
+
+    /// Closes every connection. Nothing is called after it.
+    fn shut(&self);
+}
+
+/// The fast path for a caller that blocks: it writes the command and reads the reply itself.
+pub(crate) trait Direct {
+    /// As [`Backend::attempt`]. When `interrupt` says so it ends with `Cancelled`, and the claim
+    /// is withdrawn in the background behind the attempt.
+    fn attempt(
+        &self,
+        claim: &Claim,
+        queue: bool,
+        by: Moment,
+        interrupt: Interrupt<'_>,
+    ) -> Result<Answer>;
+
+    /// As [`Backend::release`].
+    fn release(&self, claim: &Claim, by: Moment) -> Result<Released>;
+}
+
+/// The error of a backend that does not know what it was answered.
+pub(crate) fn not_understood(what: &str) -> Error {
+    Error::new(
+        crate::error::ErrorKind::Backend,
+        format!("the server's answer to {what} was not understood"),
+        "check that the URL names a Redis or Valkey, with nothing in between that rewrites answers",
+    )
+}

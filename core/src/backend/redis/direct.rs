@@ -1,0 +1,290 @@
+//! The fast path of callers that block: the calling thread writes the command and reads the
+//! reply itself, on a connection of its own from a pool. Any hop to another thread would cost
+//! more than all else that the client does.
+
+use std::io::{self, Read, Write};
+use std::net::TcpStream;
+use std::sync::mpsc::RecvTimeoutError;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use redis::{Cmd, Parser, ProtocolVersion, Value};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::connection::{login, open_tcp};
+use super::protocol::{Call, is_noscript, read_error, with_source};
+use crate::backend::Interrupt;
+use crate::clock::Moment;
+use crate::engine;
+use crate::error::{Error, ErrorKind};
+use crate::fork::{Inherited, Native};
+use crate::url::RedisUrl;
+use crate::wait::{INTERRUPT_CHECK, interrupted};
+
+/// How many idle connections are kept.
+const IDLE_MOST: usize = 64;
+
+/// Idle connections to one server.
+#[derive(Debug, Default)]
+pub(super) struct Pool {
+    idle: Mutex<Vec<DirectConnection>>,
+}
+
+impl Pool {
+    pub(super) fn take(&self) -> Option<DirectConnection> {
+        self.idle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop()
+    }
+
+    pub(super) fn put(&self, connection: DirectConnection) {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() < IDLE_MOST {
+            idle.push(connection);
+        }
+    }
+
+    pub(super) fn clear(&self) {
+        self.idle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
+    }
+}
+
+/// A connection that one thread at a time uses.
+pub(super) struct DirectConnection {
+    stream: Native<TcpStream>,
+    _inherited: Inherited,
+    parser: Parser,
+    buffer: Vec<u8>,
+}
+
+impl std::fmt::Debug for DirectConnection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DirectConnection")
+            .field("stream", &self.stream)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How an exchange failed.
+pub(super) enum Failure {
+    /// The caller wants to stop; the reply is outstanding.
+    Interrupted,
+    Error(Error),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Error(error)
+    }
+}
+
+impl DirectConnection {
+    /// Connects and logs in. The engine connects, so that an interrupt is heard meanwhile.
+    pub(super) fn open(
+        url: &RedisUrl,
+        by: Moment,
+        interrupt: Interrupt<'_>,
+    ) -> Result<Self, Failure> {
+        let stream = connect(url, by, interrupt)?;
+        let broken =
+            |error: io::Error| Error::unavailable(format!("the connection failed: {error}"));
+        stream.set_nonblocking(false).map_err(broken)?;
+        // Reading wakes up this often to look at the clock and for an interrupt.
+        stream
+            .set_read_timeout(Some(INTERRUPT_CHECK))
+            .map_err(broken)?;
+        stream
+            .set_write_timeout(Some(Duration::from_secs(5)))
+            .map_err(broken)?;
+        let inherited = {
+            use std::os::fd::AsRawFd;
+            Inherited::register(stream.as_raw_fd())
+        };
+        let mut connection = Self {
+            stream: Native::new(stream),
+            _inherited: inherited,
+            parser: Parser::new(),
+            buffer: Vec::with_capacity(512),
+        };
+        for command in login_commands(url) {
+            let value = connection.exchange(&command, by, &mut *interrupt)?;
+            value
+                .extract_error()
+                .map_err(|error| read_error(&error, false))?;
+        }
+        Ok(connection)
+    }
+
+    /// Calls a script; that the server has forgotten it is not noticed.
+    pub(super) fn call(
+        &mut self,
+        call: &Call,
+        by: Moment,
+        interrupt: Interrupt<'_>,
+    ) -> Result<Value, Failure> {
+        let value = self.exchange(&call.cmd, by, &mut *interrupt)?;
+        match value.extract_error() {
+            Err(error) if is_noscript(&error) => {
+                let eval = with_source(&call.cmd, call.script);
+                self.exchange(&eval, by, interrupt)?.extract_error()
+            }
+            result => result,
+        }
+        .map_err(|error| read_error(&error, true).into())
+    }
+
+    fn exchange(
+        &mut self,
+        command: &Cmd,
+        by: Moment,
+        interrupt: Interrupt<'_>,
+    ) -> Result<Value, Failure> {
+        let Some(stream) = self.stream.get() else {
+            return Err(Error::unavailable("the connection belongs to the parent process").into());
+        };
+        self.buffer.clear();
+        command.write_packed_command(&mut self.buffer);
+        let mut stream = stream;
+        stream.write_all(&self.buffer).map_err(|error| {
+            Error::unavailable(format!("the connection failed: {error}")).maybe_done()
+        })?;
+        let mut reader = Patient {
+            stream,
+            by,
+            interrupt,
+            interrupted: false,
+        };
+        self.parser.parse_value(&mut reader).map_err(|error| {
+            if reader.interrupted {
+                Failure::Interrupted
+            } else if error.is_timeout() {
+                Error::unavailable("the server did not answer in time")
+                    .maybe_done()
+                    .into()
+            } else {
+                read_error(&error, true).into()
+            }
+        })
+    }
+
+    /// Sends a last command behind the one whose reply is outstanding, and closes when the
+    /// server has carried both out: a withdrawal on another connection could overtake the
+    /// acquire. False if the connection broke instead.
+    pub(super) async fn finish(mut self, last: Cmd, within: Duration) -> bool {
+        let Some(stream) = self.stream.get_mut() else {
+            return true;
+        };
+        let exchange = async {
+            stream.set_nonblocking(true)?;
+            let mut stream = tokio::net::TcpStream::from_std(stream.try_clone()?)?;
+            stream.write_all(&last.get_packed_command()).await?;
+            stream.shutdown().await?;
+            let mut replies = Vec::new();
+            stream.read_to_end(&mut replies).await
+        };
+        matches!(tokio::time::timeout(within, exchange).await, Ok(Ok(_)))
+    }
+}
+
+/// Reads until the answer is there, the time is over, or the caller is interrupted.
+struct Patient<'a, 'b> {
+    stream: &'a TcpStream,
+    by: Moment,
+    interrupt: Interrupt<'b>,
+    interrupted: bool,
+}
+
+impl Read for Patient<'_, '_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let error = match self.stream.read(buf) {
+                Ok(count) => return Ok(count),
+                Err(error) => error,
+            };
+            match error.kind() {
+                io::ErrorKind::WouldBlock
+                | io::ErrorKind::TimedOut
+                | io::ErrorKind::Interrupted => {
+                    if (self.interrupt)() {
+                        self.interrupted = true;
+                        return Err(io::ErrorKind::ConnectionAborted.into());
+                    }
+                    if Moment::now() >= self.by {
+                        return Err(io::ErrorKind::TimedOut.into());
+                    }
+                }
+                _ => return Err(error),
+            }
+        }
+    }
+}
+
+fn connect(url: &RedisUrl, by: Moment, interrupt: Interrupt<'_>) -> Result<TcpStream, Failure> {
+    let (send, receive) = std::sync::mpsc::sync_channel(1);
+    let owned = url.clone();
+    let task = engine::handle()?.spawn(async move {
+        let opened = open_tcp(&owned, by).await.and_then(|stream| {
+            stream
+                .into_std()
+                .map_err(|error| Error::unavailable(format!("the connection failed: {error}")))
+        });
+        // Nobody listens after an interrupt; the socket is closed then.
+        drop(send.send(opened));
+    });
+    loop {
+        match receive.recv_timeout(INTERRUPT_CHECK) {
+            Ok(opened) => return Ok(opened?),
+            Err(RecvTimeoutError::Timeout) if interrupt() => {
+                task.abort();
+                return Err(Failure::Interrupted);
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => {
+                return Err(Error::unavailable("the engine gave up connecting").into());
+            }
+        }
+    }
+}
+
+/// RESP2 throughout: nothing is pushed on these connections, and no HELLO is needed.
+fn login_commands(url: &RedisUrl) -> Vec<Cmd> {
+    let info = login(url, ProtocolVersion::RESP2);
+    let mut commands = Vec::new();
+    if let Some(password) = info.password() {
+        let mut auth = redis::cmd("AUTH");
+        if let Some(username) = info.username() {
+            auth.arg(username);
+        }
+        auth.arg(password);
+        commands.push(auth);
+    }
+    if info.db() != 0 {
+        let mut select = redis::cmd("SELECT");
+        select.arg(info.db());
+        commands.push(select);
+    }
+    commands
+}
+
+impl Failure {
+    pub(super) fn into_error(self) -> Error {
+        match self {
+            Self::Interrupted => interrupted(),
+            Self::Error(error) => error,
+        }
+    }
+
+    /// Whether the connection can be used again: the server answered, if only with an error.
+    pub(super) fn answered(&self) -> bool {
+        match self {
+            Self::Interrupted => false,
+            Self::Error(error) => {
+                !matches!(error.kind(), ErrorKind::Unavailable) || !error.is_ambiguous()
+            }
+        }
+    }
+}

@@ -1,0 +1,460 @@
+//! Redis and Valkey, one server (`docs/protocol.md`).
+
+mod connection;
+mod direct;
+mod protocol;
+mod scripts;
+mod signals;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use redis::Value;
+use tokio::runtime::{Handle, Id};
+
+use self::connection::{Dialect, Link};
+use self::direct::{DirectConnection, Failure, Pool};
+use self::protocol::{Asked, Call, PushMode, Speaker};
+use self::signals::Listening;
+use super::{Answer, Backend, Boxed, Claim, Direct, Inspection, Interrupt, Released, SignalSink};
+use crate::clock::{Moment, valid_until};
+use crate::engine;
+use crate::error::{Error, Result};
+use crate::options::ClientOptions;
+use crate::url::RedisUrl;
+
+/// One Redis.
+pub(crate) struct RedisBackend {
+    core: Arc<Core>,
+}
+
+/// What clean-up in the background needs to outlive a call.
+struct Core {
+    url: RedisUrl,
+    connect_timeout: Duration,
+    speaker: Arc<Speaker>,
+    dialect: Dialect,
+    sink: SignalSink,
+    /// The engine's connection, with signals.
+    engine: Line<Listening>,
+    /// A shared connection for each of the callers' runtimes.
+    mux: Mutex<HashMap<Id, Arc<Line<Link>>>>,
+    pool: Pool,
+    shut: AtomicBool,
+    jitter: AtomicU64,
+}
+
+/// At most one open connection, and one that is being opened.
+#[derive(Debug)]
+struct Line<T> {
+    current: Mutex<Option<T>>,
+    opening: tokio::sync::Mutex<()>,
+}
+
+impl<T> Default for Line<T> {
+    fn default() -> Self {
+        Self {
+            current: Mutex::new(None),
+            opening: tokio::sync::Mutex::new(()),
+        }
+    }
+}
+
+trait Usable: Clone {
+    fn link(&self) -> &Link;
+}
+
+impl Usable for Link {
+    fn link(&self) -> &Link {
+        self
+    }
+}
+
+impl Usable for Listening {
+    fn link(&self) -> &Link {
+        &self.link
+    }
+}
+
+impl<T: Usable> Line<T> {
+    fn usable(&self) -> Option<T> {
+        let current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        current
+            .as_ref()
+            .filter(|open| !open.link().is_broken())
+            .cloned()
+    }
+
+    fn clear(&self) {
+        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    async fn get(&self, open: impl Future<Output = Result<T>>) -> Result<T> {
+        if let Some(open) = self.usable() {
+            return Ok(open);
+        }
+        let _one_at_a_time = self.opening.lock().await;
+        if let Some(open) = self.usable() {
+            return Ok(open);
+        }
+        // The broken one goes first: its subscription must not outlive it.
+        self.clear();
+        let open = open.await?;
+        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Some(open.clone());
+        Ok(open)
+    }
+}
+
+impl std::fmt::Debug for RedisBackend {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RedisBackend")
+            .field("url", &self.core.url)
+            .finish_non_exhaustive()
+    }
+}
+
+impl RedisBackend {
+    pub(crate) fn new(
+        url: RedisUrl,
+        options: &ClientOptions,
+        client: String,
+        sink: SignalSink,
+    ) -> Self {
+        let prefix = options.prefix.clone().unwrap_or_default();
+        let core = Core {
+            dialect: Dialect::new(&url),
+            url,
+            connect_timeout: options.connect_timeout,
+            speaker: Arc::new(Speaker { client, prefix }),
+            sink,
+            engine: Line::default(),
+            mux: Mutex::default(),
+            pool: Pool::default(),
+            shut: AtomicBool::new(false),
+            jitter: AtomicU64::new(0),
+        };
+        Self {
+            core: Arc::new(core),
+        }
+    }
+}
+
+impl Core {
+    fn check_open(&self) -> Result<()> {
+        if self.shut.load(Ordering::Acquire) {
+            Err(Error::closed())
+        } else {
+            Ok(())
+        }
+    }
+
+    fn connect_by(&self, by: Moment) -> Moment {
+        by.min(Moment::now() + self.connect_timeout)
+    }
+
+    /// The engine's connection; called on the engine.
+    async fn listening(&self, by: Moment) -> Result<Listening> {
+        self.check_open()?;
+        let by = self.connect_by(by);
+        let open = signals::open(&self.url, &self.dialect, &self.speaker, &self.sink, by);
+        self.engine.get(open).await
+    }
+
+    /// The shared connection of the runtime that this is called on.
+    async fn link_here(&self, by: Moment) -> Result<Link> {
+        let here = Handle::current().id();
+        if engine::handle()?.id() == here {
+            return Ok(self.listening(by).await?.link);
+        }
+        self.check_open()?;
+        let line = {
+            let mut lines = self.mux.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(line) = lines.get(&here) {
+                line.clone()
+            } else {
+                // Runtimes come and go; what they left behind goes when a new one comes.
+                lines.retain(|_, line| line.usable().is_some());
+                lines.entry(here).or_default().clone()
+            }
+        };
+        let by = self.connect_by(by);
+        let missing = || Error::unavailable("the connection could not be opened");
+        line.get(async {
+            Link::open(&self.url, &self.dialect, None, by)
+                .await?
+                .ok_or_else(missing)
+        })
+        .await
+    }
+
+    fn mode(&self) -> PushMode {
+        self.engine
+            .usable()
+            .map_or(PushMode::Channel, |listening| listening.mode)
+    }
+
+    fn asked(&self, sent: Moment) -> Asked {
+        // Golden-ratio steps: spread evenly, and no generator that a fork would repeat matters.
+        let step = self.jitter.fetch_add(1, Ordering::Relaxed) ^ sent.nanos();
+        let jitter = (f64::from(u32::try_from(step & 0xFFFF).unwrap_or(0)) * 0.618_034).fract();
+        Asked {
+            sent,
+            now: Moment::now(),
+            mode: self.mode(),
+            jitter,
+        }
+    }
+
+    /// Repeats a withdrawal whose acquire may still be on its way on a connection that broke.
+    async fn withdraw_again(&self, claim: &Claim) {
+        for pause in [Duration::ZERO, Duration::from_secs(1), claim.ttl()] {
+            tokio::time::sleep(pause).await;
+            let by = Moment::now() + claim.ttl().max(Duration::from_secs(1));
+            let withdrawn = async {
+                let link = self.listening(by).await?.link;
+                link.call(&self.speaker.cancel(claim), by).await
+            };
+            if let Err(error) = withdrawn.await {
+                tracing::debug!(lock = &*claim.name, "a withdrawal was not heard: {error}");
+            }
+        }
+    }
+}
+
+/// Withdraws the claim of an attempt that was dropped before its answer, behind it on the same
+/// connection.
+struct Behind {
+    core: Arc<Core>,
+    link: Link,
+    claim: Option<Claim>,
+}
+
+impl Drop for Behind {
+    fn drop(&mut self) {
+        let Some(claim) = self.claim.take() else {
+            return;
+        };
+        let (core, link) = (self.core.clone(), self.link.clone());
+        engine::spawn(async move {
+            let by = Moment::now() + claim.ttl().max(Duration::from_secs(1));
+            if link.call(&core.speaker.cancel(&claim), by).await.is_err() {
+                core.withdraw_again(&claim).await;
+            }
+        });
+    }
+}
+
+impl Backend for RedisBackend {
+    fn connect(&self) -> Boxed<'_, Result<()>> {
+        Box::pin(async move {
+            let by = Moment::now() + self.core.connect_timeout;
+            self.core.listening(by).await.map(drop)
+        })
+    }
+
+    fn listening(&self) -> bool {
+        self.core.engine.usable().is_some()
+    }
+
+    fn listen(&self) -> Boxed<'_, Result<()>> {
+        self.connect()
+    }
+
+    fn attempt<'a>(
+        &'a self,
+        claim: &'a Claim,
+        queue: bool,
+        by: Moment,
+    ) -> Boxed<'a, Result<Answer>> {
+        Box::pin(async move {
+            let link = self.core.link_here(by).await?;
+            let call = self.core.speaker.acquire(claim, queue, self.core.mode());
+            let claimed = Some(claim.clone());
+            let mut behind = Behind {
+                core: self.core.clone(),
+                link: link.clone(),
+                claim: claimed,
+            };
+            let sent = Moment::now();
+            let value = link.call(&call, by).await;
+            behind.claim = None;
+            protocol::read_acquire(claim, self.core.asked(sent), &value?)
+        })
+    }
+
+    fn poll<'a>(&'a self, claims: &'a [Arc<Claim>], by: Moment) -> Boxed<'a, Result<Vec<Answer>>> {
+        Box::pin(async move {
+            let link = self.core.listening(by).await?.link;
+            let call = self.core.speaker.poll(claims);
+            let sent = Moment::now();
+            let value = link.call(&call, by).await?;
+            protocol::read_poll(claims, self.core.asked(sent), &value)
+        })
+    }
+
+    fn withdraw<'a>(&'a self, claim: &'a Claim, by: Moment) -> Boxed<'a, Result<()>> {
+        Box::pin(async move {
+            let link = self.core.listening(by).await?.link;
+            link.call(&self.core.speaker.cancel(claim), by)
+                .await
+                .map(drop)
+        })
+    }
+
+    fn release<'a>(&'a self, claim: &'a Claim, by: Moment) -> Boxed<'a, Result<Released>> {
+        Box::pin(async move {
+            let call = self.core.speaker.release(claim);
+            let once = async || self.core.link_here(by).await?.call(&call, by).await;
+            let first = once().await;
+            repeat_release(first, async || once().await).await
+        })
+    }
+
+    fn extend<'a>(
+        &'a self,
+        claims: &'a [Arc<Claim>],
+        by: Moment,
+    ) -> Boxed<'a, Vec<Result<Option<Moment>>>> {
+        Box::pin(async move {
+            let sent = Moment::now();
+            let answers = async {
+                let link = self.core.listening(by).await?.link;
+                let calls: Vec<Call> = claims
+                    .iter()
+                    .map(|claim| self.core.speaker.extend(claim))
+                    .collect();
+                link.call_many(&calls, by).await
+            };
+            let answers = match answers.await {
+                Ok(answers) => answers,
+                Err(error) => return vec![Err(error); claims.len()],
+            };
+            let read = |claim: &Claim, value: Result<Value>| {
+                let extended = protocol::read_extend(&value?)?;
+                Ok(extended.then(|| valid_until(sent, claim.ttl())))
+            };
+            claims
+                .iter()
+                .zip(answers)
+                .map(|(claim, value)| read(claim, value))
+                .collect()
+        })
+    }
+
+    fn inspect<'a>(&'a self, name: &'a str, by: Moment) -> Boxed<'a, Result<Inspection>> {
+        Box::pin(async move {
+            let link = self.core.listening(by).await?.link;
+            let value = link.call(&self.core.speaker.inspect(name), by).await?;
+            protocol::read_inspect(name, &value)
+        })
+    }
+
+    fn direct(&self) -> Option<&dyn Direct> {
+        Some(self)
+    }
+
+    fn shut(&self) {
+        self.core.shut.store(true, Ordering::Release);
+        self.core.engine.clear();
+        self.core
+            .mux
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
+        self.core.pool.clear();
+    }
+}
+
+/// A release whose answer was lost is repeated once; that nobody holds the lock then means that
+/// the first one was heard.
+async fn repeat_release(
+    first: Result<Value>,
+    again: impl AsyncFnOnce() -> Result<Value>,
+) -> Result<Released> {
+    match first {
+        Err(error) if error.is_ambiguous() => read_repeated(&again().await?),
+        value => protocol::read_release(&value?),
+    }
+}
+
+fn read_repeated(value: &Value) -> Result<Released> {
+    protocol::read_release(value).map(|released| match released {
+        Released::NotHeld => Released::Freed,
+        released => released,
+    })
+}
+
+impl Direct for RedisBackend {
+    fn attempt(
+        &self,
+        claim: &Claim,
+        queue: bool,
+        by: Moment,
+        interrupt: Interrupt<'_>,
+    ) -> Result<Answer> {
+        let core = &self.core;
+        let call = core.speaker.acquire(claim, queue, core.mode());
+        let mut connection = core.direct(by, interrupt).map_err(Failure::into_error)?;
+        let sent = Moment::now();
+        match connection.call(&call, by, interrupt) {
+            Ok(value) => {
+                core.pool.put(connection);
+                protocol::read_acquire(claim, core.asked(sent), &value)
+            }
+            Err(Failure::Interrupted) => {
+                let (core, claim) = (core.clone(), claim.clone());
+                engine::spawn(async move {
+                    let cancel = core.speaker.cancel(&claim).cmd;
+                    if !connection.finish(cancel, claim.ttl()).await {
+                        core.withdraw_again(&claim).await;
+                    }
+                });
+                Err(Failure::Interrupted.into_error())
+            }
+            Err(failure) => {
+                if failure.answered() {
+                    core.pool.put(connection);
+                }
+                Err(failure.into_error())
+            }
+        }
+    }
+
+    fn release(&self, claim: &Claim, by: Moment) -> Result<Released> {
+        let call = self.core.speaker.release(claim);
+        match self.core.call_direct(&call, by) {
+            Err(error) if error.is_ambiguous() => {
+                // A pooled connection may have been closed by the server long ago.
+                self.core.pool.clear();
+                read_repeated(&self.core.call_direct(&call, by)?)
+            }
+            value => protocol::read_release(&value?),
+        }
+    }
+}
+
+impl Core {
+    fn direct(
+        &self,
+        by: Moment,
+        interrupt: Interrupt<'_>,
+    ) -> std::result::Result<DirectConnection, Failure> {
+        self.check_open()?;
+        match self.pool.take() {
+            Some(connection) => Ok(connection),
+            None => DirectConnection::open(&self.url, self.connect_by(by), interrupt),
+        }
+    }
+
+    fn call_direct(&self, call: &Call, by: Moment) -> Result<Value> {
+        let mut never = || false;
+        let mut connection = self.direct(by, &mut never).map_err(Failure::into_error)?;
+        let result = connection.call(call, by, &mut never);
+        if result.as_ref().err().is_none_or(Failure::answered) {
+            self.pool.put(connection);
+        }
+        result.map_err(Failure::into_error)
+    }
+}

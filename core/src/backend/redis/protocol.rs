@@ -1,0 +1,463 @@
+//! The wire protocol (`docs/protocol.md`), pure: builds commands, reads replies, and says when
+//! to look again. Knows no socket.
+
+use std::time::Duration;
+
+use redis::{Cmd, RedisError, Value};
+
+use super::scripts;
+use super::scripts::Script;
+use crate::backend::{Answer, Claim, Holder, Inspection, Mode, Released, Signal, not_understood};
+use crate::clock::{Moment, valid_until};
+use crate::error::{Error, ErrorKind, Result};
+use crate::options::hash_tag;
+use crate::token::Token;
+
+/// A live waiter's client must be heard of within this time, by the TTL.
+pub(super) fn window(ttl: Duration) -> Duration {
+    ttl.clamp(Duration::from_secs(3), Duration::from_secs(30))
+}
+
+/// How this client hears of grants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum PushMode {
+    /// By messages on its channel.
+    Channel,
+    /// Not at all: it polls at the head of the queue.
+    None,
+}
+
+impl PushMode {
+    fn letter(self) -> &'static str {
+        match self {
+            Self::Channel => "P",
+            Self::None => "-",
+        }
+    }
+}
+
+/// What every command of one client has in common.
+#[derive(Clone, Debug)]
+pub(super) struct Speaker {
+    pub(super) client: String,
+    pub(super) prefix: String,
+}
+
+/// The channel on which a client hears of grants.
+pub(super) fn channel(client: &str) -> String {
+    format!("fl:c:{client}")
+}
+
+/// Puts a script's command together, its keys first.
+fn command(script: &'static Script, keys: &[&str]) -> Cmd {
+    let mut cmd = redis::cmd("EVALSHA");
+    cmd.arg(&script.sha1).arg(keys.len()).arg(keys);
+    cmd
+}
+
+/// The same call with the script's text, for a server that does not know its hash.
+pub(super) fn with_source(cmd: &Cmd, script: &'static Script) -> Cmd {
+    let mut eval = redis::cmd("EVAL");
+    eval.arg(&script.source);
+    for arg in cmd.args_iter().skip(2) {
+        if let redis::Arg::Simple(arg) = arg {
+            eval.arg(arg);
+        }
+    }
+    eval
+}
+
+/// A command with the script that it calls.
+#[derive(Debug)]
+pub(super) struct Call {
+    pub(super) cmd: Cmd,
+    pub(super) script: &'static Script,
+}
+
+struct Keys {
+    lock: String,
+    fence: String,
+    queue: String,
+    waiters: String,
+}
+
+impl Speaker {
+    /// The lock's key and its side keys, all in one hash slot. A name with a hash tag gets
+    /// another infix than one without, else `x` and `{x}` would share them.
+    fn keys(&self, name: &str) -> Keys {
+        let lock = format!("{}{name}", self.prefix);
+        let side = |letter: char| match hash_tag(&lock) {
+            Some(_) => format!("{lock}:flt:{letter}"),
+            None => format!("{{{lock}}}:fl:{letter}"),
+        };
+        Keys {
+            fence: side('f'),
+            queue: side('q'),
+            waiters: side('w'),
+            lock,
+        }
+    }
+
+    fn call(&self, script: &'static Script, name: &str) -> Call {
+        let keys = self.keys(name);
+        let cmd = command(
+            script,
+            &[&keys.lock, &keys.fence, &keys.queue, &keys.waiters],
+        );
+        Call { cmd, script }
+    }
+
+    pub(super) fn acquire(&self, claim: &Claim, queue: bool, mode: PushMode) -> Call {
+        let Mode::Exclusive = claim.mode;
+        let mut call = self.call(scripts::acquire(), &claim.name);
+        call.cmd
+            .arg(claim.token.as_bytes())
+            .arg(claim.ttl_ms)
+            .arg(u8::from(queue))
+            .arg(&self.client)
+            .arg(mode.letter())
+            .arg(millis(window(claim.ttl())))
+            .arg(claim.ticket)
+            .arg(&*claim.label);
+        call
+    }
+
+    /// All claims are on one lock.
+    pub(super) fn poll(&self, claims: &[std::sync::Arc<Claim>]) -> Call {
+        let (name, longest) = claims
+            .iter()
+            .fold(("", Duration::ZERO), |(_, longest), claim| {
+                (&*claim.name, longest.max(claim.ttl()))
+            });
+        let mut call = self.call(scripts::poll(), name);
+        call.cmd.arg(&self.client).arg(millis(window(longest)));
+        for claim in claims {
+            call.cmd.arg(claim.token.as_bytes()).arg(claim.ttl_ms);
+        }
+        call
+    }
+
+    pub(super) fn release(&self, claim: &Claim) -> Call {
+        let mut call = self.call(scripts::release(), &claim.name);
+        call.cmd.arg(claim.token.as_bytes());
+        call
+    }
+
+    pub(super) fn cancel(&self, claim: &Claim) -> Call {
+        let mut call = self.call(scripts::cancel(), &claim.name);
+        call.cmd.arg(claim.token.as_bytes());
+        call
+    }
+
+    pub(super) fn extend(&self, claim: &Claim) -> Call {
+        let keys = self.keys(&claim.name);
+        let mut cmd = command(scripts::extend(), &[&keys.lock, &keys.fence]);
+        cmd.arg(claim.token.as_bytes()).arg(claim.ttl_ms);
+        Call {
+            cmd,
+            script: scripts::extend(),
+        }
+    }
+
+    pub(super) fn inspect(&self, name: &str) -> Call {
+        self.call(scripts::inspect(), name)
+    }
+
+    /// Reads a message: `G <token> <fence> <ttl> <lock>`, the lock last as it may hold any byte.
+    pub(super) fn read_message(&self, payload: &[u8]) -> Option<Signal> {
+        let mut parts = payload.splitn(5, |&byte| byte == b' ');
+        if parts.next()? != b"G" {
+            return None;
+        }
+        let token = Token::parse(parts.next()?)?;
+        let fence = std::str::from_utf8(parts.next()?).ok()?.parse().ok()?;
+        let _ttl = parts.next()?;
+        let key = std::str::from_utf8(parts.next()?).ok()?;
+        let name = key.strip_prefix(self.prefix.as_str())?.to_owned();
+        Some(Signal::Granted { name, token, fence })
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn int(value: Option<&Value>) -> Option<i64> {
+    match value? {
+        Value::Int(number) => Some(*number),
+        other => text(Some(other))?.parse().ok(),
+    }
+}
+
+fn unsigned(value: Option<&Value>) -> Option<u64> {
+    int(value).and_then(|number| u64::try_from(number).ok())
+}
+
+fn text(value: Option<&Value>) -> Option<&str> {
+    match value? {
+        Value::BulkString(bytes) => std::str::from_utf8(bytes).ok(),
+        Value::SimpleString(text) => Some(text),
+        _ => None,
+    }
+}
+
+fn list(value: &Value) -> Option<&[Value]> {
+    match value {
+        Value::Array(values) => Some(values),
+        _ => None,
+    }
+}
+
+/// When to look at a claim in the queue again (protocol, "The client's part", 5).
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Look {
+    pub(super) rank: u64,
+    /// ms; −1 without expiry, −2 when nobody holds the lock.
+    pub(super) remaining: i64,
+    pub(super) foreign: bool,
+    pub(super) mode: PushMode,
+    /// 0 to 1: how much of the heartbeat's tenth is taken off.
+    pub(super) jitter: f64,
+}
+
+impl Look {
+    pub(super) fn after(&self, ttl: Duration) -> Duration {
+        let heartbeat = (window(ttl) / 3).mul_f64(1.0 - 0.1 * self.jitter.clamp(0.0, 1.0));
+        let mut after = heartbeat;
+        let step = Duration::from_millis(50);
+        let rank = u32::try_from(self.rank).unwrap_or(u32::MAX);
+        if self.remaining == -2 {
+            after = after.min(step.saturating_mul(rank.saturating_add(1)));
+        }
+        if let Ok(remaining) = u64::try_from(self.remaining)
+            && rank <= 3
+        {
+            after = after.min(Duration::from_millis(remaining + 2) + step * rank);
+        }
+        if rank == 0 && (self.foreign || self.mode == PushMode::None) {
+            after = after.min(Duration::from_millis(100));
+        }
+        after
+    }
+}
+
+/// What an answer is read with.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked {
+    /// Before the request entered any queue of ours.
+    pub(super) sent: Moment,
+    pub(super) now: Moment,
+    pub(super) mode: PushMode,
+    pub(super) jitter: f64,
+}
+
+impl Asked {
+    fn queued(&self, claim: &Claim, ticket: u64, look: Look) -> Answer {
+        Answer::Queued {
+            ticket,
+            look_at: self.now + look.after(claim.ttl()),
+            granted_until: valid_until(self.sent, claim.ttl()),
+        }
+    }
+
+    fn granted(&self, claim: &Claim, fence: u64) -> Answer {
+        Answer::Granted {
+            fence,
+            valid_until: valid_until(self.sent, claim.ttl()),
+        }
+    }
+
+    fn look(&self, rank: u64, remaining: i64, foreign: bool) -> Look {
+        Look {
+            rank,
+            remaining,
+            foreign,
+            mode: self.mode,
+            jitter: self.jitter,
+        }
+    }
+}
+
+pub(super) fn read_acquire(claim: &Claim, asked: Asked, value: &Value) -> Result<Answer> {
+    let read = || {
+        let parts = list(value)?;
+        Some(match text(parts.first())? {
+            "held" => asked.granted(claim, unsigned(parts.get(1))?),
+            "busy" => Answer::Busy,
+            "queued" => {
+                let rank = unsigned(parts.get(1))?;
+                let look = asked.look(rank, int(parts.get(2))?, int(parts.get(3))? != 0);
+                asked.queued(claim, unsigned(parts.get(4))?, look)
+            }
+            _ => return None,
+        })
+    };
+    if list(value).and_then(|parts| text(parts.first())) == Some("full") {
+        return Err(Error::new(
+            ErrorKind::Backend,
+            "10000 waiters are in the queue, and it takes no more",
+            "let fewer callers wait for one lock, or split it into several",
+        ));
+    }
+    read().ok_or_else(|| not_understood("acquire"))
+}
+
+pub(super) fn read_poll(
+    claims: &[std::sync::Arc<Claim>],
+    asked: Asked,
+    value: &Value,
+) -> Result<Vec<Answer>> {
+    let read = || {
+        let parts = list(value)?;
+        let (remaining, foreign) = (int(parts.first())?, int(parts.get(1))? != 0);
+        let states = parts
+            .get(2..)
+            .filter(|states| states.len() == claims.len())?;
+        claims
+            .iter()
+            .zip(states)
+            .map(|(claim, state)| {
+                let state = list(state)?;
+                Some(match text(state.first())? {
+                    "held" => asked.granted(claim, unsigned(state.get(1))?),
+                    "queued" => {
+                        let look = asked.look(unsigned(state.get(1))?, remaining, foreign);
+                        asked.queued(claim, claim.ticket, look)
+                    }
+                    "gone" => Answer::Gone,
+                    _ => return None,
+                })
+            })
+            .collect::<Option<Vec<Answer>>>()
+    };
+    read().ok_or_else(|| not_understood("poll"))
+}
+
+pub(super) fn read_release(value: &Value) -> Result<Released> {
+    match int(Some(value)) {
+        Some(0) => Ok(Released::NotHeld),
+        Some(1) => Ok(Released::Freed),
+        Some(2) => Ok(Released::HandedOn),
+        _ => Err(not_understood("release")),
+    }
+}
+
+/// Whether the server extended a lease.
+pub(super) fn read_extend(value: &Value) -> Result<bool> {
+    match int(Some(value)) {
+        Some(0) => Ok(false),
+        Some(1) => Ok(true),
+        _ => Err(not_understood("extend")),
+    }
+}
+
+pub(super) fn read_inspect(name: &str, value: &Value) -> Result<Inspection> {
+    let read = || {
+        let parts = list(value)?;
+        let id = text(parts.first())?;
+        let remaining = int(parts.get(4))?;
+        let label = match parts.get(5)? {
+            Value::BulkString(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+            other => text(Some(other))?.to_owned(),
+        };
+        let holder = (!id.is_empty()).then(|| Holder {
+            id: id.to_owned(),
+            foreign: int(parts.get(1)).is_some_and(|foreign| foreign != 0),
+            fence: unsigned(parts.get(2)),
+            ttl: unsigned(parts.get(3))
+                .filter(|&ttl| ttl > 0)
+                .map(Duration::from_millis),
+            remaining: u64::try_from(remaining).ok().map(Duration::from_millis),
+            label,
+        });
+        Some(Inspection {
+            name: name.to_owned(),
+            holder,
+            waiters: unsigned(parts.get(6))?,
+        })
+    };
+    read().ok_or_else(|| not_understood("inspect"))
+}
+
+/// Codes of a server that can't serve just now. None of them means granted.
+const NOT_NOW: [&str; 10] = [
+    "LOADING",
+    "MASTERDOWN",
+    "CLUSTERDOWN",
+    "TRYAGAIN",
+    "BUSY",
+    "NOREPLICAS",
+    "READONLY",
+    "OOM",
+    "MISCONF",
+    "UNBLOCKED",
+];
+const DENIED: [&str; 3] = ["NOAUTH", "WRONGPASS", "NOPERM"];
+
+/// What a failed command means. `sent` says whether it may have reached the server.
+pub(super) fn read_error(error: &RedisError, sent: bool) -> Error {
+    let code = error.code().unwrap_or_default();
+    let detail = error.detail().unwrap_or_default();
+    // Redis 6.2 wraps the error of a command inside a script: "ERR Error running script
+    // (call to f_...): @user_script:1: -OOM command not allowed ...".
+    let is = |known: &&str| code == *known || detail.contains(&format!("-{known} "));
+    if DENIED.iter().any(|known| is(&known))
+        || error.kind() == redis::ErrorKind::AuthenticationFailed
+    {
+        return Error::new(
+            ErrorKind::Denied,
+            format!("the server refused: {}", shown(code, detail, error)),
+            "check user and password, and the permissions listed in docs/protocol.md",
+        );
+    }
+    if let Some(code) = NOT_NOW.iter().find(|known| is(known)) {
+        return Error::new(
+            ErrorKind::Unavailable,
+            format!("the server can't serve now: {}", shown(code, detail, error)),
+            "wait until the server has recovered, then try again",
+        );
+    }
+    if matches!(code, "MOVED" | "ASK") {
+        return Error::new(
+            ErrorKind::Unsupported,
+            "the server is a node of a Redis Cluster",
+            "give the URL of a single Redis or Valkey",
+        );
+    }
+    if is(&"WRONGTYPE") {
+        return Error::new(
+            ErrorKind::Backend,
+            "its key holds something that is no lock (WRONGTYPE), and was left as it is",
+            "give the lock another name, or the client a prefix",
+        );
+    }
+    if code.is_empty() {
+        let error = Error::unavailable(format!("the connection failed: {error}"));
+        return if sent { error.maybe_done() } else { error };
+    }
+    Error::new(
+        ErrorKind::Backend,
+        format!(
+            "the server answered with an error: {}",
+            shown(code, detail, error)
+        ),
+        "look the error up in the server's documentation",
+    )
+}
+
+fn shown(code: &str, detail: &str, error: &RedisError) -> String {
+    match (code, detail) {
+        ("", "") => error.to_string(),
+        ("", detail) => detail.to_owned(),
+        (code, detail) => format!("{code} {detail}"),
+    }
+}
+
+/// Whether the server does not know a script's hash: then nothing was executed.
+pub(super) fn is_noscript(error: &RedisError) -> bool {
+    error.code() == Some("NOSCRIPT")
+}
+
+#[cfg(test)]
+#[path = "protocol_tests.rs"]
+mod tests;

@@ -1,0 +1,272 @@
+//! A client: one backend, by URL.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+
+use crate::backend::redis::RedisBackend;
+use crate::backend::{Backend, Inspection, Signal, SignalSink};
+use crate::clock::Moment;
+use crate::error::{Error, LossReason, Result};
+use crate::fork::{self, Native};
+use crate::keeper::Keeper;
+use crate::lock::Lock;
+use crate::options::{ClientOptions, check_name};
+use crate::url::{self, RedisUrl};
+use crate::wait::Waiting;
+use crate::{engine, token};
+
+/// How long [`Client::close`] waits for the server.
+const CLOSE_TIME: Duration = Duration::from_secs(1);
+
+/// One backend, by URL: gives locks. Cheap to clone, usable from any thread and any runtime.
+///
+/// After a `fork` the child's copy connects anew when it is used first; leases stay with the
+/// parent.
+#[derive(Clone, Debug)]
+pub struct Client {
+    shared: Arc<Shared>,
+}
+
+/// What the clones of a client share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    url: RedisUrl,
+    options: ClientOptions,
+    session: ArcSwap<Native<Arc<Session>>>,
+    closed: AtomicBool,
+}
+
+/// A client's state in one process: everything that a fork ends.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) backend: Box<dyn Backend>,
+    pub(crate) keeper: Keeper,
+    pub(crate) waiting: Waiting,
+    response_timeout: Duration,
+    closed: AtomicBool,
+    generation: u64,
+}
+
+impl Session {
+    fn open(url: &RedisUrl, options: &ClientOptions) -> Result<Arc<Self>> {
+        fork::watch();
+        let client_id = token::client_id()?;
+        Ok(Arc::new_cyclic(|session: &std::sync::Weak<Self>| {
+            let session = session.clone();
+            let sink: SignalSink = Arc::new(move |signal| {
+                if let Some(session) = session.upgrade() {
+                    session.signalled(signal);
+                }
+            });
+            Self {
+                backend: Box::new(RedisBackend::new(url.clone(), options, client_id, sink)),
+                keeper: Keeper::new(),
+                waiting: Waiting::default(),
+                response_timeout: options.response_timeout,
+                closed: AtomicBool::new(false),
+                generation: fork::generation(),
+            }
+        }))
+    }
+
+    fn signalled(self: &Arc<Self>, signal: Signal) {
+        match signal {
+            Signal::Granted { name, token, fence } => {
+                self.waiting.granted(self, &name, token, fence);
+            }
+            Signal::LookAll => self.waiting.look_all(),
+        }
+    }
+
+    /// When an answer on behalf of a lease of this TTL is of no use any more.
+    pub(crate) fn answer_by(&self, ttl: Duration) -> Moment {
+        Moment::now() + self.response_timeout.min(ttl)
+    }
+
+    pub(crate) fn is_of_this_process(&self) -> bool {
+        self.generation == fork::generation()
+    }
+
+    pub(crate) fn check_open(&self) -> Result<()> {
+        if self.closed.load(Ordering::Acquire) {
+            Err(Error::closed())
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Ends every wait, releases every lease and closes the connections; at most
+    /// [`CLOSE_TIME`].
+    async fn close(self: Arc<Self>) {
+        if self.closed.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let by = Moment::now() + CLOSE_TIME;
+        self.waiting.close(&self, by).await;
+        let holdings = self.keeper.drain();
+        let releases = holdings
+            .into_iter()
+            .filter(|holding| holding.lose(LossReason::Closed));
+        let mut tasks = tokio::task::JoinSet::new();
+        for holding in releases {
+            let session = self.clone();
+            tasks.spawn(async move {
+                if let Err(error) = session.backend.release(&holding.claim, by).await {
+                    tracing::warn!("a lease was left to lapse at close: {error}");
+                }
+            });
+        }
+        while tasks.join_next().await.is_some() {}
+        self.backend.shut();
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.keeper.stop();
+    }
+}
+
+impl Shared {
+    /// The session of this process; after a fork a new one, which connects on first use.
+    pub(crate) fn session(&self) -> Result<Arc<Session>> {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(Error::closed());
+        }
+        loop {
+            let current = self.session.load();
+            if let Some(session) = current.get() {
+                return Ok(session.clone());
+            }
+            let fresh = Arc::new(Native::new(Session::open(&self.url, &self.options)?));
+            self.session.compare_and_swap(&*current, fresh);
+        }
+    }
+
+    pub(crate) fn prefix(&self) -> &str {
+        self.options.prefix.as_deref().unwrap_or("")
+    }
+}
+
+impl Client {
+    /// Connects to the server that a URL names, with default options.
+    ///
+    /// ```no_run
+    /// # async fn example() -> fencelock::Result<()> {
+    /// let client = fencelock::Client::connect("redis://localhost:6379/0").await?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// `InvalidArgument` for a URL that can't be read, `Unavailable` if the server can't be
+    /// reached, `Denied` if it refuses the password.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping it leaves nothing behind.
+    pub async fn connect(url: &str) -> Result<Self> {
+        Self::connect_with(url, ClientOptions::new()).await
+    }
+
+    /// As [`connect`](Self::connect), with options.
+    ///
+    /// # Errors
+    ///
+    /// As [`connect`](Self::connect), and `InvalidArgument` for options out of range.
+    pub async fn connect_with(url: &str, options: ClientOptions) -> Result<Self> {
+        let client = Self::describe(url, options)?;
+        let session = client.shared.session()?;
+        engine::run(async move { session.backend.connect().await }).await??;
+        Ok(client)
+    }
+
+    /// A client that connects when it is used first; everything but the server is checked now.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidArgument` for a URL that can't be read or options out of range.
+    pub fn lazy(url: &str, options: ClientOptions) -> Result<Self> {
+        Self::describe(url, options)
+    }
+
+    fn describe(url: &str, mut options: ClientOptions) -> Result<Self> {
+        options.check()?;
+        let url = url::parse(url)?;
+        match (&url.prefix, &options.prefix) {
+            (Some(a), Some(b)) if a != b => {
+                return Err(Error::invalid(
+                    format!("the URL's prefix is {a:?}, the option's {b:?}"),
+                    "give one of them",
+                ));
+            }
+            (Some(prefix), None) => options.prefix = Some(prefix.clone()),
+            _ => {}
+        }
+        let session = Session::open(&url, &options)?;
+        let session = ArcSwap::from_pointee(Native::new(session));
+        let closed = AtomicBool::new(false);
+        Ok(Self {
+            shared: Arc::new(Shared {
+                url,
+                options,
+                session,
+                closed,
+            }),
+        })
+    }
+
+    /// Describes a lock. Nothing is sent; a name that can't be served is told by
+    /// [`Lock::check`] and at the first acquire.
+    pub fn lock(&self, name: impl Into<String>) -> Lock {
+        Lock::new(self.shared.clone(), name.into())
+    }
+
+    /// Shows who holds a lock and how many wait, without taking part.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidArgument` for a name that can't be served, `Unavailable`, `Denied`, `Backend`.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping it changes nothing.
+    pub async fn inspect(&self, name: &str) -> Result<Inspection> {
+        check_name(self.shared.prefix(), name)?;
+        let session = self.shared.session()?;
+        let owned = name.to_owned();
+        let by = Moment::now() + session.response_timeout;
+        engine::run(async move { session.backend.inspect(&owned, by).await })
+            .await?
+            .map_err(|error| error.at(name))
+    }
+
+    /// Ends every wait with `Closed`, releases every lease and closes the connections, for all
+    /// clones of this client. Takes at most about 1 s. Closing again does nothing.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it is done, it goes on in the background.
+    pub async fn close(&self) {
+        if let Some(task) = self.begin_close() {
+            // Its own task, so that dropping this wait does not stop it.
+            if let Ok(engine) = engine::handle() {
+                let _ = engine.spawn(task).await;
+            }
+        }
+    }
+
+    pub(crate) fn begin_close(&self) -> Option<impl Future<Output = ()> + Send + 'static> {
+        self.shared.closed.store(true, Ordering::Release);
+        let session = self.shared.session.load().get().cloned();
+        session.map(Session::close)
+    }
+
+    /// The server, without password, for people to read.
+    pub fn server(&self) -> String {
+        self.shared.url.to_string()
+    }
+}

@@ -1,0 +1,121 @@
+//! The clock that leases are judged by. It runs on while the machine sleeps, as
+//! `std::time::Instant` does not on Linux and macOS, so that a lease that lapsed in a laptop's
+//! sleep is seen to have lapsed.
+
+use std::ops::{Add, Sub};
+use std::time::Duration;
+
+/// A moment on the boot clock, in nanoseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Moment(u64);
+
+impl Moment {
+    /// Later than every moment that comes.
+    pub(crate) const NEVER: Self = Self(u64::MAX);
+
+    pub(crate) fn now() -> Self {
+        Self(boot_nanos() + testing::skew())
+    }
+
+    pub(crate) const fn from_nanos(nanos: u64) -> Self {
+        Self(nanos)
+    }
+
+    pub(crate) const fn nanos(self) -> u64 {
+        self.0
+    }
+
+    /// The time from `earlier` to this moment, zero if it is not later.
+    pub(crate) fn since(self, earlier: Self) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+
+    /// The same moment for Tokio's timers, which stop in sleep: they only wake the engine, and
+    /// what it does then is judged by this clock again.
+    pub(crate) fn for_timer(self) -> tokio::time::Instant {
+        let ahead = self.since(Self::now()).min(Duration::from_secs(24 * 3600));
+        tokio::time::Instant::now() + ahead
+    }
+}
+
+impl Add<Duration> for Moment {
+    type Output = Self;
+
+    fn add(self, time: Duration) -> Self {
+        let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        Self(self.0.saturating_add(nanos))
+    }
+}
+
+impl Sub<Duration> for Moment {
+    type Output = Self;
+
+    fn sub(self, time: Duration) -> Self {
+        let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        Self(self.0.saturating_sub(nanos))
+    }
+}
+
+/// Until when a lease is valid that the server granted or renewed for `ttl` in answer to a
+/// request sent at `sent`: less 1 % of the TTL and 2 ms for clocks that run apart (protocol,
+/// "The client's part", 1).
+pub(crate) fn valid_until(sent: Moment, ttl: Duration) -> Moment {
+    let drift = ttl / 100 + Duration::from_millis(2);
+    sent + ttl.saturating_sub(drift)
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const BOOT_CLOCK: rustix::time::ClockId = rustix::time::ClockId::Boottime;
+// On macOS CLOCK_MONOTONIC runs on in sleep; CLOCK_UPTIME_RAW, which std uses, does not.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+const BOOT_CLOCK: rustix::time::ClockId = rustix::time::ClockId::Monotonic;
+
+fn boot_nanos() -> u64 {
+    let time = rustix::time::clock_gettime(BOOT_CLOCK);
+    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+    let nanos = u64::try_from(time.tv_nsec).unwrap_or(0);
+    seconds * 1_000_000_000 + nanos
+}
+
+/// Lets a test put the machine to sleep.
+pub(crate) mod testing {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    static SKEW: AtomicU64 = AtomicU64::new(0);
+
+    /// How far the test's clock runs ahead, in ns.
+    pub(super) fn skew() -> u64 {
+        if cfg!(any(test, feature = "testing")) {
+            SKEW.load(Ordering::Relaxed)
+        } else {
+            0
+        }
+    }
+
+    /// The clock jumps ahead, as it does when a machine wakes from sleep.
+    #[cfg_attr(not(any(test, feature = "testing")), expect(dead_code))]
+    pub(crate) fn sleep(time: std::time::Duration) {
+        SKEW.fetch_add(
+            u64::try_from(time.as_nanos()).unwrap_or(0),
+            Ordering::Relaxed,
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lease_ends_before_the_servers_copy_does() {
+        let sent = Moment::from_nanos(1_000_000_000);
+        let until = valid_until(sent, Duration::from_secs(10));
+        assert_eq!(until.since(sent), Duration::from_millis(10_000 - 100 - 2));
+    }
+
+    #[test]
+    fn moments_do_not_wrap() {
+        assert_eq!(Moment::NEVER + Duration::from_secs(1), Moment::NEVER);
+        assert_eq!(Moment::from_nanos(5).since(Moment::NEVER), Duration::ZERO);
+    }
+}

@@ -1,0 +1,155 @@
+//! What `fork` changes. A forked child shares the parent's sockets and copies its memory, locks
+//! in whatever state other threads had them, but none of its threads. So in the child everything
+//! that the parent made is left alone (never locked, dropped or written to), inherited
+//! descriptors are closed, and clients begin anew.
+//!
+//! A *generation* counts the forks that this process descends from; state remembers the one
+//! that it was made in.
+
+#![expect(
+    unsafe_code,
+    reason = "pthread_atfork, and close and fstat inside its child handler"
+)]
+
+use std::os::fd::RawFd;
+use std::sync::Once;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+static GENERATION: AtomicU64 = AtomicU64::new(1);
+static REGISTER: Once = Once::new();
+
+/// Descriptors that a child must close, each with the inode that it had (0: empty place). The
+/// inode tells whether the number has been given to something else behind our back, as
+/// daemonising code does that closes every descriptor. Clients that need more than there is
+/// room for work, but leave theirs open in a child.
+static INHERITED: [(AtomicU64, AtomicU64); 1024] =
+    [const { (AtomicU64::new(0), AtomicU64::new(0)) }; 1024];
+
+/// The generation of this process.
+pub(crate) fn generation() -> u64 {
+    GENERATION.load(Ordering::Relaxed)
+}
+
+/// Begins to notice forks. Called before anything is made that a child must not touch.
+pub(crate) fn watch() {
+    REGISTER.call_once(|| {
+        // SAFETY: the handler is a plain function that lives as long as the process, and does
+        // only what is safe in a child of a threaded process: atomics, fstat and close.
+        let failed = unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
+        if failed != 0 {
+            tracing::error!("fencelock can't notice forks (pthread_atfork: {failed})");
+        }
+    });
+}
+
+extern "C" fn in_child() {
+    GENERATION.fetch_add(1, Ordering::Relaxed);
+    for (inode, fd) in &INHERITED {
+        let inode = inode.swap(0, Ordering::Relaxed);
+        let fd = RawFd::try_from(fd.load(Ordering::Relaxed)).unwrap_or(-1);
+        if inode != 0 && inode_of(fd) == inode {
+            // SAFETY: the descriptor is one of ours (same inode), and its owner, made in an
+            // older generation, never uses or closes it again.
+            unsafe { libc::close(fd) };
+        }
+    }
+}
+
+/// The inode behind a descriptor, 0 if there is none.
+fn inode_of(fd: RawFd) -> u64 {
+    let mut stat = std::mem::MaybeUninit::<libc::stat>::uninit();
+    // SAFETY: the pointer is valid for writes, and read only when fstat says that it wrote.
+    unsafe {
+        if libc::fstat(fd, stat.as_mut_ptr()) == 0 {
+            stat.assume_init().st_ino
+        } else {
+            0
+        }
+    }
+}
+
+/// Keeps a descriptor on the list of those that a child closes, until dropped.
+#[derive(Debug)]
+pub(crate) struct Inherited {
+    place: Option<usize>,
+    generation: u64,
+}
+
+impl Inherited {
+    pub(crate) fn register(fd: RawFd) -> Self {
+        let inode = inode_of(fd);
+        let place = INHERITED.iter().position(|(taken, number)| {
+            // Claimed with a value that matches no inode until the number stands beside it.
+            let ours = taken
+                .compare_exchange(0, u64::MAX, Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok();
+            if ours {
+                number.store(u64::try_from(fd).unwrap_or(0), Ordering::Relaxed);
+                taken.store(inode, Ordering::Release);
+            }
+            ours
+        });
+        Self {
+            place,
+            generation: generation(),
+        }
+    }
+}
+
+impl Drop for Inherited {
+    fn drop(&mut self) {
+        if let Some(place) = self.place
+            && self.generation == generation()
+        {
+            INHERITED[place].0.store(0, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Something that lives only in the generation that made it: in a child its contents are
+/// neither reached nor dropped.
+#[derive(Debug)]
+pub(crate) struct Native<T> {
+    value: Option<T>,
+    generation: u64,
+}
+
+impl<T> Native<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Self {
+            value: Some(value),
+            generation: generation(),
+        }
+    }
+
+    /// The contents, unless the process forked since.
+    pub(crate) fn get(&self) -> Option<&T> {
+        self.value
+            .as_ref()
+            .filter(|_| self.generation == generation())
+    }
+
+    /// The contents for changing, unless the process forked since.
+    pub(crate) fn get_mut(&mut self) -> Option<&mut T> {
+        self.value
+            .as_mut()
+            .filter(|_| self.generation == generation())
+    }
+}
+
+impl<T: Clone> Clone for Native<T> {
+    fn clone(&self) -> Self {
+        Self {
+            value: self.get().cloned(),
+            generation: self.generation,
+        }
+    }
+}
+
+impl<T> Drop for Native<T> {
+    fn drop(&mut self) {
+        if self.generation != generation() {
+            std::mem::forget(self.value.take());
+        }
+    }
+}

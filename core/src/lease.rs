@@ -1,0 +1,445 @@
+//! One holding of a lock.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::sync::Notify;
+
+use crate::backend::{Claim, Released};
+use crate::client::Session;
+use crate::clock::Moment;
+use crate::engine;
+use crate::error::{Error, ErrorKind, LossReason, Result};
+use crate::fork::{self, Native};
+use crate::options::LockOptions;
+
+const HELD: u8 = 0;
+const RELEASING: u8 = 16;
+const RELEASED: u8 = 17;
+const ABANDONED: u8 = 18;
+
+/// What a lease, the keeper and the client know together of one holding.
+#[derive(Debug)]
+pub(crate) struct Holding {
+    pub(crate) claim: Arc<Claim>,
+    pub(crate) fence: u64,
+    pub(crate) renew: bool,
+    pub(crate) since: Moment,
+    pub(crate) ends_at: Moment,
+    generation: u64,
+    valid_until: AtomicU64,
+    /// `HELD`, one of the constants above, or the number of a [`LossReason`].
+    state: AtomicU8,
+    changed: Notify,
+}
+
+impl Holding {
+    pub(crate) fn new(
+        claim: Arc<Claim>,
+        options: &LockOptions,
+        fence: u64,
+        valid_until: Moment,
+    ) -> Self {
+        let since = Moment::now();
+        Self {
+            claim,
+            fence,
+            renew: options.renew,
+            since,
+            ends_at: options.max_hold.map_or(Moment::NEVER, |time| since + time),
+            generation: fork::generation(),
+            valid_until: AtomicU64::new(valid_until.nanos()),
+            state: AtomicU8::new(HELD),
+            changed: Notify::new(),
+        }
+    }
+
+    /// The last moment of the lease as it stands, `max_hold` considered.
+    pub(crate) fn valid_until(&self) -> Moment {
+        Moment::from_nanos(self.valid_until.load(Ordering::Acquire)).min(self.ends_at)
+    }
+
+    /// A renewal was granted; it never makes the lease shorter.
+    pub(crate) fn prolong(&self, until: Moment) {
+        self.valid_until.fetch_max(until.nanos(), Ordering::AcqRel);
+    }
+
+    /// Whether it is held at this very moment; looks at the clock each time.
+    pub(crate) fn is_held(&self) -> bool {
+        self.loss().is_none() && self.state.load(Ordering::Acquire) == HELD
+    }
+
+    /// Why it was lost, if it was. A lease whose time is over is lost from here on.
+    pub(crate) fn loss(&self) -> Option<LossReason> {
+        if self.generation != fork::generation() {
+            return Some(LossReason::Forked);
+        }
+        let state = self.state.load(Ordering::Acquire);
+        if state == HELD && Moment::now() >= self.valid_until() {
+            let reason = if self.valid_until() == self.ends_at {
+                LossReason::MaxHold
+            } else {
+                LossReason::Expired
+            };
+            self.lose(reason);
+            return self.loss();
+        }
+        LossReason::ALL
+            .into_iter()
+            .find(|&reason| reason as u8 == state)
+    }
+
+    /// Marks it lost, if it was held: true then.
+    pub(crate) fn lose(&self, reason: LossReason) -> bool {
+        let lost = self.leave_held(reason as u8);
+        if lost {
+            tracing::warn!(
+                lock = &*self.claim.name,
+                reason = reason.name(),
+                "lease lost"
+            );
+            self.changed.notify_waiters();
+        }
+        lost
+    }
+
+    fn leave_held(&self, state: u8) -> bool {
+        self.state
+            .compare_exchange(HELD, state, Ordering::AcqRel, Ordering::Acquire)
+            .is_ok()
+    }
+
+    fn released(&self) {
+        self.state.store(RELEASED, Ordering::Release);
+        self.changed.notify_waiters();
+    }
+
+    /// Waits until it is lost, or released: `None` then.
+    pub(crate) async fn ended(&self) -> Option<LossReason> {
+        loop {
+            let changed = self.changed.notified();
+            tokio::pin!(changed);
+            // Registered before the look, so that no change falls in between.
+            changed.as_mut().enable();
+            if let Some(reason) = self.loss() {
+                return Some(reason);
+            }
+            if matches!(self.state.load(Ordering::Acquire), RELEASED | ABANDONED) {
+                return None;
+            }
+            changed.await;
+        }
+    }
+
+    /// Waits until it is lost; for ever if it is released first.
+    async fn lost(&self) -> LossReason {
+        match self.ended().await {
+            Some(reason) => reason,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// One holding of a lock, from its grant until it is released or lost.
+///
+/// A lease is kept alive in the background. While [`is_held`](Self::is_held) is true nobody else
+/// holds the lock (see the crate's promise); where correctness matters, pass
+/// [`fence`](Self::fence) to what you write to.
+///
+/// Dropping it releases it in the background; [`release`](Self::release) does so at once and
+/// tells how it went.
+#[must_use = "dropping a lease releases the lock"]
+#[derive(Debug)]
+pub struct Lease {
+    holding: Arc<Holding>,
+    session: Native<Arc<Session>>,
+}
+
+impl Lease {
+    pub(crate) fn new(session: &Arc<Session>, holding: Holding) -> Self {
+        let holding = Arc::new(holding);
+        session.keeper.keep(session, &holding);
+        Self {
+            holding,
+            session: Native::new(session.clone()),
+        }
+    }
+
+    /// The lock's name.
+    pub fn name(&self) -> &str {
+        &self.holding.claim.name
+    }
+
+    /// The fencing token: larger than that of every earlier lease of this lock, and below 2^53.
+    ///
+    /// Give it to the resource with each write, and let the resource refuse smaller ones.
+    pub fn fence(&self) -> u64 {
+        self.holding.fence
+    }
+
+    /// Whether the lock is held at this moment. Costs a look at the clock, no round trip.
+    pub fn is_held(&self) -> bool {
+        self.holding.is_held()
+    }
+
+    /// How long the lease still lasts unless it is renewed; zero once it is not held.
+    pub fn remaining(&self) -> Duration {
+        if self.is_held() {
+            self.holding.valid_until().since(Moment::now())
+        } else {
+            Duration::ZERO
+        }
+    }
+
+    /// Why the lease was lost, if it was.
+    pub fn loss(&self) -> Option<LossReason> {
+        self.holding.loss()
+    }
+
+    /// Fails if the lease is not held any more.
+    ///
+    /// # Errors
+    ///
+    /// `Lost` with the reason, or `NotHeld` after a release.
+    pub fn check(&self) -> Result<()> {
+        if let Some(reason) = self.holding.loss() {
+            return Err(Error::lost(reason).at(self.name()));
+        }
+        if self.holding.is_held() {
+            return Ok(());
+        }
+        Err(Error::not_held("the lease was released").at(self.name()))
+    }
+
+    /// Waits until the lease is lost, and tells why. It never ends if the lease is released.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the wait changes nothing.
+    pub fn lost(&self) -> impl Future<Output = LossReason> + Send + 'static {
+        let holding = self.holding.clone();
+        async move { holding.lost().await }
+    }
+
+    /// Runs a future for as long as the lease is held.
+    ///
+    /// # Errors
+    ///
+    /// `Lost` when the lease was lost first; the future is dropped then.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping it drops the future, and leaves the lease as it is.
+    pub async fn guard<F: Future>(&self, future: F) -> Result<F::Output> {
+        tokio::select! {
+            biased;
+            reason = self.holding.lost() => Err(Error::lost(reason).at(self.name())),
+            output = future => Ok(output),
+        }
+    }
+
+    /// Renews the lease now, for its full TTL.
+    ///
+    /// # Errors
+    ///
+    /// `Lost` if the server refused or the time was over, `Unavailable` if it could not be
+    /// reached (the lease is held until its deadline all the same).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping it leaves the lease held.
+    pub async fn renew(&self) -> Result<()> {
+        engine::run(self.renewal()?)
+            .await?
+            .map_err(|error| error.at(self.name()))
+    }
+
+    pub(crate) fn renew_blocking(&self) -> Result<()> {
+        engine::block_on(self.renewal()?)?.map_err(|error| error.at(self.name()))
+    }
+
+    fn renewal(&self) -> Result<impl Future<Output = Result<()>> + Send + 'static> {
+        self.check()?;
+        let (session, holding) = (self.session()?.clone(), self.holding.clone());
+        Ok(async move { session.keeper.renew_now(&session, &holding).await })
+    }
+
+    /// Waits until the lease is lost, or released: `None` then.
+    pub(crate) fn ended(&self) -> impl Future<Output = Option<LossReason>> + Send + 'static {
+        let holding = self.holding.clone();
+        async move { holding.ended().await }
+    }
+
+    /// Gives the lock back, to the first waiter if there is one, and tells how it went.
+    ///
+    /// # Errors
+    ///
+    /// `Lost` if it was not held any more; `Unavailable` if the server did not confirm: the
+    /// release is then repeated in the background until the lease ends by itself.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it is done, it goes on in the background.
+    pub async fn release(self) -> Result<()> {
+        let releasing = match self.begin_release()? {
+            Some(releasing) => releasing,
+            None => return Err(Error::not_held("the lease was released before").at(self.name())),
+        };
+        let answer = if Handle::try_current().is_ok() {
+            releasing
+                .session
+                .backend
+                .release(&self.holding.claim, releasing.by)
+                .await
+        } else {
+            engine::run(releasing.request()).await?
+        };
+        releasing.finish(answer)
+    }
+
+    /// As [`release`](Self::release), on the calling thread; callable through a reference, so
+    /// that a second release has an answer.
+    pub(crate) fn release_blocking(&self) -> Result<()> {
+        let Some(releasing) = self.begin_release()? else {
+            return Err(Error::not_held("the lease was released before").at(self.name()));
+        };
+        let answer = match releasing.session.backend.direct() {
+            Some(direct) => direct.release(&self.holding.claim, releasing.by),
+            None => engine::block_on(releasing.request())?,
+        };
+        releasing.finish(answer)
+    }
+
+    /// Stops renewing without releasing: the lock stays taken until the deadline. For languages
+    /// whose garbage collector drops a lease that somebody may still rely on.
+    pub fn abandon(&self) {
+        if self.holding.loss().is_none() && self.holding.leave_held(ABANDONED) {
+            self.holding.changed.notify_waiters();
+            if let Some(session) = self.session.get() {
+                session.keeper.forget(&self.holding);
+            }
+            tracing::warn!(
+                lock = self.name(),
+                "a lease was discarded without release; the lock stays taken until it lapses"
+            );
+        }
+    }
+
+    fn session(&self) -> Result<&Arc<Session>> {
+        self.session
+            .get()
+            .ok_or_else(|| Error::lost(LossReason::Forked).at(self.name()))
+    }
+
+    /// Marks it releasing *before* anything is sent, so that a renewal that crosses the release
+    /// is no loss. `None` if it was released before.
+    fn begin_release(&self) -> Result<Option<Releasing>> {
+        if self
+            .holding
+            .loss()
+            .is_some_and(|reason| reason == LossReason::Forked)
+        {
+            return Err(Error::lost(LossReason::Forked).at(self.name()));
+        }
+        let session = self.session()?.clone();
+        let lost = self.holding.loss();
+        if lost.is_none() && !self.holding.leave_held(RELEASING) {
+            return Ok(None);
+        }
+        session.keeper.forget(&self.holding);
+        // A lease that is lost is released all the same: the server may still have it.
+        let by = session.answer_by(self.holding.claim.ttl());
+        Ok(Some(Releasing {
+            session,
+            holding: self.holding.clone(),
+            lost,
+            by,
+            done: false,
+        }))
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        // Forked: nothing at all. Abandoned, released or lost: nothing is left to give back.
+        if let Some(session) = self.session.get()
+            && self.holding.leave_held(RELEASING)
+        {
+            session.keeper.forget(&self.holding);
+            let by = session.answer_by(self.holding.claim.ttl());
+            let (session, holding) = (session.clone(), self.holding.clone());
+            drop(Releasing {
+                session,
+                holding,
+                lost: None,
+                by,
+                done: false,
+            });
+        }
+    }
+}
+
+/// A release under way. Dropped before its answer came, it goes on in the background.
+struct Releasing {
+    session: Arc<Session>,
+    holding: Arc<Holding>,
+    lost: Option<LossReason>,
+    by: Moment,
+    done: bool,
+}
+
+impl Releasing {
+    /// The request, for the engine to send.
+    fn request(&self) -> impl Future<Output = Result<Released>> + Send + 'static {
+        let (session, holding, by) = (self.session.clone(), self.holding.clone(), self.by);
+        async move { session.backend.release(&holding.claim, by).await }
+    }
+
+    /// What the release came to for the caller.
+    fn finish(mut self, answer: Result<Released>) -> Result<()> {
+        let name = &*self.holding.claim.name;
+        let result = match (answer, self.lost) {
+            (Ok(_), Some(reason)) => Err(Error::lost(reason)),
+            (Ok(Released::Freed | Released::HandedOn), None) => Ok(()),
+            (Ok(Released::NotHeld), None) => Err(Error::lost(LossReason::Refused)),
+            (Err(error), lost) => {
+                // Dropping `self` repeats it in the background.
+                return Err(lost.map_or(error, Error::lost).at(name));
+            }
+        };
+        self.done = true;
+        self.holding.released();
+        result.map_err(|error| error.at(name))
+    }
+
+    /// Repeats a release until the server has answered or the lease is over anyway.
+    async fn repeat(session: Arc<Session>, holding: Arc<Holding>) {
+        let mut pause = Duration::from_millis(20);
+        while Moment::now() < holding.valid_until() {
+            let by = session.answer_by(holding.claim.ttl());
+            match session.backend.release(&holding.claim, by).await {
+                Err(error) if error.is_retryable() => {
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(Duration::from_secs(1));
+                }
+                Err(error) if error.kind() != ErrorKind::Closed => {
+                    tracing::warn!("a release in the background failed: {error}");
+                    break;
+                }
+                _ => break,
+            }
+        }
+        holding.released();
+    }
+}
+
+impl Drop for Releasing {
+    fn drop(&mut self) {
+        if !self.done && self.session.is_of_this_process() {
+            engine::spawn(Self::repeat(self.session.clone(), self.holding.clone()));
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! Where one waiting caller, a future or a blocked thread, finds how its wait ended.
+
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use crate::backend::Interrupt;
+use crate::error::{Error, ErrorKind, Result};
+use crate::lease::Lease;
+
+/// How often a blocked thread asks whether it is interrupted: twice within the 100 ms that a
+/// Ctrl-C may take.
+pub(crate) const INTERRUPT_CHECK: Duration = Duration::from_millis(50);
+
+#[derive(Debug, Default)]
+pub(crate) struct Slot {
+    state: Mutex<State>,
+    filled: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    outcome: Option<Result<Lease>>,
+    waker: Option<Waker>,
+    abandoned: bool,
+}
+
+impl Slot {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends the wait. A lease for somebody who left is dropped, and so released.
+    pub(crate) fn fill(&self, outcome: Result<Lease>) {
+        let mut state = self.state();
+        if state.abandoned {
+            drop(state);
+            drop(outcome);
+            return;
+        }
+        state.outcome = Some(outcome);
+        let waker = state.waker.take();
+        drop(state);
+        self.filled.notify_one();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// The caller left; what came too late is given back.
+    pub(super) fn abandon(&self) {
+        let mut state = self.state();
+        state.abandoned = true;
+        let late = state.outcome.take();
+        drop(state);
+        drop(late);
+    }
+
+    pub(super) fn poll(&self, cx: &mut Context<'_>) -> Poll<Result<Lease>> {
+        let mut state = self.state();
+        match state.outcome.take() {
+            Some(outcome) => Poll::Ready(outcome),
+            None => {
+                state.waker = Some(cx.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+
+    pub(super) fn block(&self, interrupt: Option<Interrupt<'_>>) -> Result<Lease> {
+        let mut state = self.state();
+        let Some(interrupt) = interrupt else {
+            loop {
+                if let Some(outcome) = state.outcome.take() {
+                    return outcome;
+                }
+                state = self
+                    .filled
+                    .wait(state)
+                    .unwrap_or_else(PoisonError::into_inner);
+            }
+        };
+        loop {
+            if let Some(outcome) = state.outcome.take() {
+                return outcome;
+            }
+            let (back, timed_out) = self
+                .filled
+                .wait_timeout(state, INTERRUPT_CHECK)
+                .unwrap_or_else(PoisonError::into_inner);
+            if timed_out.timed_out() && back.outcome.is_none() {
+                // Asked without the lock: the answer may take a while (Python's GIL), and the
+                // engine must not wait for it.
+                drop(back);
+                if interrupt() {
+                    return Err(interrupted());
+                }
+                state = self.state();
+            } else {
+                state = back;
+            }
+        }
+    }
+}
+
+pub(crate) fn interrupted() -> Error {
+    Error::new(
+        ErrorKind::Cancelled,
+        "the wait was interrupted",
+        "acquire again if still wanted",
+    )
+}
