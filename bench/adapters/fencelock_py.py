@@ -1,0 +1,25 @@
+"""fencelock's synchronous Python API, at its defaults (TTL 10 s, renewed)."""
+
+from __future__ import annotations
+
+import functools
+import sys
+
+import fencelock
+from py_serve import serve
+
+
+def main() -> None:
+    client = fencelock.connect(sys.argv[1])
+
+    @functools.cache
+    def described(name: str) -> fencelock.Lock:
+        return client.lock(name, ttl=10)
+
+    def acquire(name: str) -> fencelock.Lease:
+        return described(name).acquire()
+
+    serve("fencelock-python", acquire, fencelock.Lease.release)
+
+
+main()
