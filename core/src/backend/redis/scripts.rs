@@ -1,23 +1,57 @@
+//! The scripts that the server runs, as they are sent to it. `lua/*.lua` state their contracts.
+
+use std::sync::LazyLock;
+
+/// A script's text, and its hash by which EVALSHA calls it.
 #[derive(Debug)]
 pub(crate) struct Script {
     pub(crate) source: String,
     pub(crate) sha1: String,
 }
-pub(crate) fn acquire() -> &'static Script {
-    todo!()
+
+impl Script {
+    /// Puts the shared functions in where the script asks for them: a script that can answer
+    /// before that line never pays for their definition.
+    fn splice(script: &str) -> Self {
+        let source = script.replacen("--@common", include_str!("lua/common.lua"), 1);
+        let sha1 = sha1_smol::Sha1::from(&source).digest().to_string();
+        Self { source, sha1 }
+    }
 }
-pub(crate) fn poll() -> &'static Script {
-    todo!()
+
+macro_rules! script {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        pub(crate) fn $name() -> &'static Script {
+            static SCRIPT: LazyLock<Script> = LazyLock::new(|| {
+                Script::splice(include_str!(concat!("lua/", stringify!($name), ".lua")))
+            });
+            &SCRIPT
+        }
+    };
 }
-pub(crate) fn release() -> &'static Script {
-    todo!()
+
+script! {
+    /// Takes the lock, or a place in its queue.
+    acquire
 }
-pub(crate) fn cancel() -> &'static Script {
-    todo!()
+script! {
+    /// A client's heartbeat for its waiters on one lock; tells how each stands.
+    poll
 }
-pub(crate) fn extend() -> &'static Script {
-    todo!()
+script! {
+    /// Gives the lock back, to the next waiter if there is one.
+    release
 }
-pub(crate) fn inspect() -> &'static Script {
-    todo!()
+script! {
+    /// Undoes an acquire, whatever has come of it.
+    cancel
+}
+script! {
+    /// Renews a lease.
+    extend
+}
+script! {
+    /// Tells who holds and how many wait; changes nothing.
+    inspect
 }
