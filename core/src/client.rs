@@ -180,7 +180,8 @@ impl Client {
     pub async fn connect_with(url: &str, options: ClientOptions) -> Result<Self> {
         let client = Self::describe(url, options)?;
         let session = client.shared.session()?;
-        engine::run(async move { session.backend.connect().await }).await??;
+        let by = Moment::now() + client.shared.options.connect_timeout;
+        engine::run(async move { session.backend.listen(by).await }).await??;
         Ok(client)
     }
 

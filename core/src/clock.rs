@@ -14,7 +14,10 @@ impl Moment {
     pub(crate) const NEVER: Self = Self(u64::MAX);
 
     pub(crate) fn now() -> Self {
-        Self(boot_nanos() + testing::skew())
+        #[cfg(test)]
+        return Self(boot_nanos() + testing::skew());
+        #[cfg(not(test))]
+        Self(boot_nanos())
     }
 
     pub(crate) const fn from_nanos(nanos: u64) -> Self {
@@ -78,23 +81,20 @@ fn boot_nanos() -> u64 {
 }
 
 /// Lets a test put the machine to sleep.
+#[cfg(test)]
 pub(crate) mod testing {
     use std::sync::atomic::{AtomicU64, Ordering};
+    use std::time::Duration;
 
     static SKEW: AtomicU64 = AtomicU64::new(0);
 
     /// How far the test's clock runs ahead, in ns.
     pub(super) fn skew() -> u64 {
-        if cfg!(any(test, feature = "testing")) {
-            SKEW.load(Ordering::Relaxed)
-        } else {
-            0
-        }
+        SKEW.load(Ordering::Relaxed)
     }
 
     /// The clock jumps ahead, as it does when a machine wakes from sleep.
-    #[cfg_attr(not(any(test, feature = "testing")), expect(dead_code))]
-    pub(crate) fn sleep(time: std::time::Duration) {
+    pub(crate) fn sleep(time: Duration) {
         SKEW.fetch_add(
             u64::try_from(time.as_nanos()).unwrap_or(0),
             Ordering::Relaxed,

@@ -443,3 +443,34 @@ impl Drop for Releasing {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::Mode;
+    use crate::clock::testing;
+    use crate::token::Token;
+
+    #[test]
+    fn a_lease_that_ran_out_while_the_machine_slept_is_lost_at_the_first_look() {
+        let claim = Arc::new(Claim {
+            name: "a".into(),
+            token: Token::generate().unwrap(),
+            mode: Mode::Exclusive,
+            ttl_ms: 10_000,
+            label: "".into(),
+            ticket: 0,
+        });
+        let until = Moment::now() + Duration::from_secs(10);
+        let holding = Holding::new(claim, &LockOptions::default(), 1, until);
+        assert!(holding.is_held());
+        testing::sleep(Duration::from_secs(3600));
+        assert!(!holding.is_held());
+        holding.prolong(Moment::now() + Duration::from_secs(10));
+        assert_eq!(
+            holding.loss(),
+            Some(LossReason::Expired),
+            "it never comes back"
+        );
+    }
+}

@@ -56,10 +56,10 @@ pub(crate) enum Answer {
     Granted { fence: u64, valid_until: Moment },
     /// Somebody else holds it, and the claim is not in the queue.
     Busy,
-    /// In the queue. If a signal says that it was granted, the lease is valid until
-    /// `granted_until`; without one, poll at `look_at`.
+    /// In the queue, at the place `ticket` if it was told now. If a signal says that it was
+    /// granted, the lease is valid until `granted_until`; without one, poll at `look_at`.
     Queued {
-        ticket: u64,
+        ticket: Option<u64>,
         look_at: Moment,
         granted_until: Moment,
     },
@@ -129,14 +129,11 @@ pub struct Holder {
 /// `by` is when an answer is of no use any more; past it a call fails with `Unavailable`. An
 /// error that `is_ambiguous` says that the command may have been carried out.
 pub(crate) trait Backend: std::fmt::Debug + Send + Sync {
-    /// Reaches the server once, so that a wrong URL or password shows at connect.
-    fn connect(&self) -> Boxed<'_, Result<()>>;
-
     /// Whether signals arrive, so that a claim may join the queue at its first attempt.
     fn listening(&self) -> bool;
 
-    /// Returns when signals arrive (or can't here, and claims are polled for instead).
-    fn listen(&self) -> Boxed<'_, Result<()>>;
+    /// Connects, and returns when signals arrive (or can't here, and claims are polled for instead).
+    fn listen(&self, by: Moment) -> Boxed<'_, Result<()>>;
 
     /// Takes the lock if it is free; else joins the queue, if told to. Idempotent per token.
     ///

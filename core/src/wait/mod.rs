@@ -96,6 +96,14 @@ impl Waiter {
         matches!(self.stage, Stage::Join { .. }) && !self.unsure
     }
 
+    /// The place in the queue that it has or had, 0 for none.
+    fn ticket(&self) -> u64 {
+        match self.stage {
+            Stage::Queued { ticket, .. } => ticket,
+            _ => self.claim.ticket,
+        }
+    }
+
     /// The latest moment until which a lease is surely valid that a signal reports now. The
     /// signal proves a grant, not how recent it is; but it came after the last request that
     /// found this token in the queue was sent (protocol, "The client's part", 2).

@@ -66,7 +66,7 @@ pub(super) fn note(waiter: &mut Waiter, answer: &Result<Answer>, now: Moment) ->
             *stage = Stage::Join { at };
             // It may have been granted and have run out: then the token is spent.
             if waiter.unsure && now.since(waiter.first_sent) >= waiter.claim.ttl() {
-                return rename(waiter, waiter.claim.ticket, at);
+                return rename(waiter, waiter.ticket(), at);
             }
         }
     }
@@ -83,6 +83,7 @@ fn heard(waiter: &mut Waiter, answer: Answer, now: Moment) -> Then {
         } => {
             let look_soon = matches!(waiter.stage, Stage::Attempting { look_soon: true });
             let look_at = if look_soon { now } else { look_at };
+            let ticket = ticket.unwrap_or_else(|| waiter.ticket());
             waiter.stage = Stage::Queued {
                 ticket,
                 look_at,
@@ -91,11 +92,7 @@ fn heard(waiter: &mut Waiter, answer: Answer, now: Moment) -> Then {
         }
         Answer::Busy => waiter.stage = Stage::Join { at: now },
         Answer::Gone => {
-            let ticket = match waiter.stage {
-                Stage::Queued { ticket, .. } => ticket,
-                _ => waiter.claim.ticket,
-            };
-            return rename(waiter, ticket, now);
+            return rename(waiter, waiter.ticket(), now);
         }
     }
     Then::Wait
@@ -300,11 +297,9 @@ pub(super) async fn run(session: Arc<Session>, name: Arc<str>, changed: Arc<Noti
 async fn perform(session: Arc<Session>, task: Task) -> Answers {
     match task {
         Task::Join(id, claim) => {
-            let answer = match session.backend.listen().await {
-                Ok(()) => {
-                    let by = session.answer_by(claim.ttl());
-                    session.backend.attempt(&claim, true, by).await
-                }
+            let by = session.answer_by(claim.ttl());
+            let answer = match session.backend.listen(by).await {
+                Ok(()) => session.backend.attempt(&claim, true, by).await,
                 Err(error) => Err(error),
             };
             vec![(id, claim, answer)]

@@ -91,11 +91,13 @@ impl<T: Usable> Line<T> {
         *self.current.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    async fn get(&self, open: impl Future<Output = Result<T>>) -> Result<T> {
+    async fn get(&self, open: impl Future<Output = Result<T>>, by: Moment) -> Result<T> {
         if let Some(open) = self.usable() {
             return Ok(open);
         }
-        let _one_at_a_time = self.opening.lock().await;
+        let opening = tokio::time::timeout_at(by.for_timer(), self.opening.lock()).await;
+        let _one_at_a_time =
+            opening.map_err(|_| Error::unavailable("the server did not let us connect in time"))?;
         if let Some(open) = self.usable() {
             return Ok(open);
         }
@@ -159,7 +161,7 @@ impl Core {
         self.check_open()?;
         let by = self.connect_by(by);
         let open = signals::open(&self.url, &self.dialect, &self.speaker, &self.sink, by);
-        self.engine.get(open).await
+        self.engine.get(open, by).await
     }
 
     /// The shared connection of the runtime that this is called on.
@@ -181,12 +183,12 @@ impl Core {
         };
         let by = self.connect_by(by);
         let missing = || Error::unavailable("the connection could not be opened");
-        line.get(async {
+        let open = async {
             Link::open(&self.url, &self.dialect, None, by)
                 .await?
                 .ok_or_else(missing)
-        })
-        .await
+        };
+        line.get(open, by).await
     }
 
     fn mode(&self) -> PushMode {
@@ -247,19 +249,12 @@ impl Drop for Behind {
 }
 
 impl Backend for RedisBackend {
-    fn connect(&self) -> Boxed<'_, Result<()>> {
-        Box::pin(async move {
-            let by = Moment::now() + self.core.connect_timeout;
-            self.core.listening(by).await.map(drop)
-        })
-    }
-
     fn listening(&self) -> bool {
         self.core.engine.usable().is_some()
     }
 
-    fn listen(&self) -> Boxed<'_, Result<()>> {
-        self.connect()
+    fn listen(&self, by: Moment) -> Boxed<'_, Result<()>> {
+        Box::pin(async move { self.core.listening(by).await.map(drop) })
     }
 
     fn attempt<'a>(

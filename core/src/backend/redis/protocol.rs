@@ -252,7 +252,7 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    fn queued(&self, claim: &Claim, ticket: u64, look: Look) -> Answer {
+    fn queued(&self, claim: &Claim, ticket: Option<u64>, look: Look) -> Answer {
         Answer::Queued {
             ticket,
             look_at: self.now + look.after(claim.ttl()),
@@ -287,7 +287,7 @@ pub(super) fn read_acquire(claim: &Claim, asked: Asked, value: &Value) -> Result
             "queued" => {
                 let rank = unsigned(parts.get(1))?;
                 let look = asked.look(rank, int(parts.get(2))?, int(parts.get(3))? != 0);
-                asked.queued(claim, unsigned(parts.get(4))?, look)
+                asked.queued(claim, Some(unsigned(parts.get(4))?), look)
             }
             _ => return None,
         })
@@ -322,7 +322,7 @@ pub(super) fn read_poll(
                     "held" => asked.granted(claim, unsigned(state.get(1))?),
                     "queued" => {
                         let look = asked.look(unsigned(state.get(1))?, remaining, foreign);
-                        asked.queued(claim, claim.ticket, look)
+                        asked.queued(claim, None, look)
                     }
                     "gone" => Answer::Gone,
                     _ => return None,

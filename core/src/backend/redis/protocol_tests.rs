@@ -188,8 +188,8 @@ fn the_source_takes_the_hashs_place() {
     let call = speaker("").release(&claim("x"));
     let eval = with_source(&call.cmd, call.script).get_packed_command();
     let text = String::from_utf8_lossy(&eval);
-    assert!(text.contains("EVAL\r\n") && text.contains(&*call.script.source));
-    assert!(!text.contains(&*call.script.sha1));
+    assert!(text.contains("EVAL\r\n") && text.contains(&call.script.source));
+    assert!(!text.contains(&call.script.sha1));
     assert!(text.contains("{x}:fl:w"));
 }
 

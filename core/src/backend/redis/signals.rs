@@ -10,7 +10,7 @@ use super::connection::{Dialect, Link, Wire, login, open_tcp};
 use super::protocol::{PushMode, Speaker, channel, read_error};
 use crate::backend::{Signal, SignalSink};
 use crate::clock::Moment;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::url::RedisUrl;
 
 /// The engine's connection, on which (or beside which) grants are heard of.
@@ -39,7 +39,11 @@ pub(super) async fn open(
     // Whether messages arrive is tried out: behind some proxies they do not.
     let mut publish = redis::cmd("PUBLISH");
     publish.arg(&channel).arg("T");
-    let heard = matches!(link.send(&publish, by).await?, Value::Int(1..));
+    let heard = match link.send(&publish, by).await {
+        Ok(receivers) => matches!(receivers, Value::Int(1..)),
+        Err(error) if error.kind() == ErrorKind::Backend => false,
+        Err(error) => return Err(error),
+    };
     if !heard {
         tracing::warn!("{url} does not pass messages on; the head of each queue polls instead");
     }

@@ -118,8 +118,8 @@ end
 -- The first waiter that lives, after removing up to `limit` dead ones before it, and their number.
 -- A token in `mine` is the caller's, who lives.
 local function first_living(limit, mine, verdicts)
-  local dead, found, size = {}, nil, 1
-  while not found and #dead < limit do
+  local dead, found, full, size = {}, nil, false, 1
+  repeat
     local tokens = call('ZRANGE', Q, #dead, #dead + size - 1)
     if #tokens == 0 then break end
     local metas = call('HMGET', W, unpack(tokens))
@@ -129,10 +129,12 @@ local function first_living(limit, mine, verdicts)
         found = {token = token, client = client, ttl = ttl, mode = mode, label = label}
         break
       end
+      full = #dead == limit
+      if full then break end
       dead[#dead + 1] = token
     end
-    size = math.min(100, limit - #dead)
-  end
+    size = 100
+  until found or full
   if #dead > 0 then remove(dead) end
   return found, #dead
 end
@@ -148,15 +150,15 @@ end
 -- the walk, the lock stays free for it.
 local function walk(mine)
   local verdicts, left = {}, WALK_LIMIT
-  while left > 0 do
+  while left >= 0 do
     local head, removed = first_living(left, mine, verdicts)
-    left = left - removed - 1
     if not head or not (PUSH[head.mode] or mine[head.token]) then return nil end
     local fence, refusal = take(head.token, head.ttl, head.label)
     if refusal then return nil, nil, refusal end
     remove({head.token})
     if mine[head.token] or tell(head, fence) then return head.token, fence end
     call('DEL', L)
+    left = left - removed - 1
   end
 end
 

@@ -1,0 +1,52 @@
+//! What the engine's tests share.
+
+use std::time::{Duration, Instant};
+
+use fencelock_testserver::TestServer;
+use redis::ConnectionLike;
+
+/// A private server, and how its locks look from outside.
+pub(crate) struct Stage {
+    pub(crate) server: TestServer,
+}
+
+impl Stage {
+    pub(crate) fn new() -> Self {
+        Self {
+            server: TestServer::start(),
+        }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        self.server.url()
+    }
+
+    /// One command, words apart by spaces.
+    pub(crate) fn ask<T: redis::FromRedisValue>(&self, command: &str) -> T {
+        let mut words = command.split(' ');
+        let mut cmd = redis::cmd(words.next().unwrap());
+        for word in words {
+            cmd.arg(word);
+        }
+        let value = self.server.connection().req_command(&cmd).unwrap();
+        redis::from_redis_value(value).unwrap()
+    }
+
+    pub(crate) fn waiters(&self, name: &str) -> u64 {
+        self.ask(&format!("ZCARD {{{name}}}:fl:q"))
+    }
+
+    /// Nobody holds, nobody waits.
+    pub(crate) fn is_clean(&self, name: &str) -> bool {
+        self.ask::<u64>(&format!("EXISTS {name} {{{name}}}:fl:q {{{name}}}:fl:w")) == 0
+    }
+}
+
+/// Waits for something that comes about on its own; fails after 10 s.
+pub(crate) fn eventually(what: &str, mut is: impl FnMut() -> bool) {
+    let end = Instant::now() + Duration::from_secs(10);
+    while !is() {
+        assert!(Instant::now() < end, "it did not come about: {what}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
