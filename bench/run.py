@@ -12,13 +12,18 @@ import sys
 
 from harness.child import Failed
 from harness.contenders import CONTENDERS, FLOOR, OUT, TRIP, Contender, build
-from harness.measure import Entrant, enter, handoff_turn, in_rounds, pair_turn, trip_turn
+from harness.measure import Entrant, Pause, enter, handoff_turn, in_rounds, pair_turn, trip_turn
 from harness.report import environment, markdown, results
 from harness.server import Server
 
 
 def names(text: str) -> list[str]:
     return text.split(",")
+
+
+def limits(text: str) -> tuple[float, float]:
+    low, high = map(float, text.split(","))
+    return low, high
 
 
 def arguments() -> argparse.Namespace:
@@ -29,6 +34,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--pairs", type=int, default=500, help="M1: per turn")
     parser.add_argument("--handoffs", type=int, default=20, help="M2: per turn")
+    pause = "M2: from waiting to the release, between so many ms"
+    parser.add_argument("--pause", type=limits, default=(5.0, 30.0), metavar="LOW,HIGH", help=pause)
     parser.add_argument("--quick", action="store_true", help="seconds instead of minutes")
     parser.add_argument("--core", type=int, default=max(os.sched_getaffinity(0)))
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 32))
@@ -66,8 +73,9 @@ def measure(entrants: list[Entrant], chosen: argparse.Namespace, server: Server)
         in_rounds(able, chosen.rounds, pair_turn(chosen.pairs), dice)
     if "m2" in chosen.measure:
         print("measuring M2, hand-offs", file=sys.stderr)
-        handoff = handoff_turn(chosen.handoffs, server, dice)
-        trip = trip_turn(chosen.handoffs, dice)
+        pause = Pause(dice, *chosen.pause)
+        handoff = handoff_turn(chosen.handoffs, server, pause)
+        trip = trip_turn(chosen.handoffs, pause)
         able = [e for e in entrants if e.can("handoff") or e.name == TRIP]
         in_rounds(able, chosen.rounds, lambda e: (trip if e.name == TRIP else handoff)(e), dice)
 
@@ -94,6 +102,7 @@ def main() -> int:
         "rounds": chosen.rounds,
         "pairs_per_turn": chosen.pairs,
         "handoffs_per_turn": chosen.handoffs,
+        "pause_ms": chosen.pause,
         "seed": chosen.seed,
     }
     run |= results(entrants, failed)

@@ -11,9 +11,23 @@ from harness.child import Child, Failed
 from harness.contenders import Contender
 from harness.server import Counts, Server
 
-# A waiter is left alone this long before the release, so that it surely waits.
-PAUSE_S = (0.005, 0.030)
 TRIPS_PER_TURN = 500
+
+
+@dataclass(frozen=True)
+class Pause:
+    """How long a waiter is left alone before the release, so that it surely waits."""
+
+    dice: random.Random
+    low_ms: float
+    high_ms: float
+
+    def take(self, waiter: Child) -> None:
+        # Who polls is released at any moment of its period alike; without this, the fixed part
+        # of the pause would decide how long a poller still sleeps.
+        period_ms = int(waiter.features["poll_ms"])
+        pause_ms = self.dice.uniform(self.low_ms, self.high_ms) + self.dice.uniform(0, period_ms)
+        time.sleep(pause_ms / 1000)
 
 
 @dataclass
@@ -81,18 +95,18 @@ def pair_turn(pairs: int) -> Callable[[Entrant], None]:
     return turn
 
 
-def handoff_turn(handoffs: int, server: Server, dice: random.Random) -> Callable[[Entrant], None]:
+def handoff_turn(handoffs: int, server: Server, pause: Pause) -> Callable[[Entrant], None]:
     """M2: the lock goes to and fro between two processes, and each waits for the other's."""
 
     def turn(entrant: Entrant) -> None:
         holder, waiter = entrant.one, entrant.other
         holder.ask(f"hold {entrant.lock}")
-        hand_over(entrant.lock, holder, waiter, dice)  # the warm-up
+        hand_over(entrant.lock, holder, waiter, pause)  # the warm-up
         before = server.counts()
         samples = []
         for _ in range(handoffs):
             holder, waiter = waiter, holder
-            samples.append(hand_over(entrant.lock, holder, waiter, dice))
+            samples.append(hand_over(entrant.lock, holder, waiter, pause))
         entrant.counts.append(server.counts().since(before))
         entrant.handoffs.append(samples)
         waiter.ask(f"free {entrant.lock}")
@@ -100,11 +114,11 @@ def handoff_turn(handoffs: int, server: Server, dice: random.Random) -> Callable
     return turn
 
 
-def hand_over(lock: str, holder: Child, waiter: Child, dice: random.Random) -> int:
+def hand_over(lock: str, holder: Child, waiter: Child, pause: Pause) -> int:
     """From just before the release in one process to the return of acquire in the other."""
     waiter.send(f"wait {lock}")
     waiter.answer("waiting")
-    let_it_wait(waiter, dice)
+    pause.take(waiter)
     released = int(holder.ask(f"free {lock}")[0])
     acquired = int(waiter.answer()[0])
     if acquired < released:
@@ -112,14 +126,7 @@ def hand_over(lock: str, holder: Child, waiter: Child, dice: random.Random) -> i
     return acquired - released
 
 
-def let_it_wait(waiter: Child, dice: random.Random) -> None:
-    # Who polls is released at any moment of its period alike; without this, the fixed part of
-    # the pause would decide how long a poller still sleeps.
-    period_s = int(waiter.features["poll_ms"]) / 1000
-    time.sleep(dice.uniform(*PAUSE_S) + dice.uniform(0, period_s))
-
-
-def trip_turn(trips: int, dice: random.Random) -> Callable[[Entrant], None]:
+def trip_turn(trips: int, pause: Pause) -> Callable[[Entrant], None]:
     """What M2 is compared with: round trips at full speed, and one by one after M2's pause."""
 
     def turn(entrant: Entrant) -> None:
@@ -128,7 +135,7 @@ def trip_turn(trips: int, dice: random.Random) -> Callable[[Entrant], None]:
         entrant.trips.append([int(n) for n in samples])
         after_pause = []
         for _ in range(trips):
-            let_it_wait(entrant.one, dice)
+            pause.take(entrant.one)
             after_pause.append(int(entrant.one.ask(f"pair {entrant.lock} 1")[0]))
         entrant.handoffs.append(after_pause)
 

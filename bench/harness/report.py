@@ -112,7 +112,9 @@ The ratio is the median of each round's p50 over the yardstick's p50 of the same
         for name, figures in m1.items():
             lines += _row(name, *_times(figures), _ratio(figures), figures["about"])
     if m2 := run["m2_handoff"]:
+        low, high = settings["pause_ms"]
         lines += ["", "## M2: a hand-off from one process to another", ""]
+        lines += [f"Released {low:g} to {high:g} ms after the waiter began to wait.", ""]
         lines += _row(
             "contender", "p50 µs", "p99 µs", "mean µs", "ratio to a bare round trip",
             "requests per section", "of these script calls",
