@@ -1,0 +1,62 @@
+"""Runs the documentation's Python examples, each as a program of its own, on a private server.
+
+Arguments: the Markdown files; README.md and docs/*.md by default. A block that starts with a
+line `# not run: <reason>` is only compiled.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from private_server import ROOT, cargo_build, private_server
+
+BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+LIMIT_S = 60
+
+
+def main() -> int:
+    files = [Path(name) for name in sys.argv[1:]] or [
+        ROOT / "README.md",
+        *sorted((ROOT / "docs").glob("*.md")),
+    ]
+    cargo_build("-p", "fencelock-testserver")
+    run = failed = 0
+    with private_server("debug") as url:
+        for file in files:
+            text = file.read_text()
+            for block in BLOCK.finditer(text):
+                code = block[1]
+                line = text.count("\n", 0, block.start(1)) + 1
+                name = f"{os.path.relpath(file)}:{line}"
+                # Blank lines before it, so that a traceback tells the line in the document.
+                compile("\n" * (line - 1) + code, name, "exec")
+                if code.startswith("# not run: "):
+                    continue
+                run += 1
+                failed += not passes(name, code, url)
+    print(f"{run - failed} of {run} Python examples in the documentation work")
+    return 1 if failed or not run else 0
+
+
+def passes(name: str, code: str, url: str) -> bool:
+    environment = os.environ | {"FENCELOCK_URL": url}
+    # A warning that nobody meant to show (a lease thrown away, say) is a mistake in the example.
+    command = [sys.executable, "-W", "error", "-c", code]
+    try:
+        done = subprocess.run(
+            command, env=environment, capture_output=True, text=True, timeout=LIMIT_S
+        )
+    except subprocess.TimeoutExpired:
+        print(f"{name} takes more than {LIMIT_S} s:\n{code}")
+        return False
+    if done.returncode:
+        print(f"{name} failed:\n{code}\n{done.stdout}{done.stderr}")
+    return done.returncode == 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
