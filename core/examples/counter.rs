@@ -8,10 +8,7 @@
 //! Prints one line when it may start (and waits for a line of input), one when it got the lock,
 //! and one before it gives it back; times are nanoseconds of `CLOCK_MONOTONIC`. In round STALL it
 //! hangs between reading and writing, so that it can be killed there.
-#![expect(
-    clippy::print_stdout,
-    reason = "the lines on standard output are the interface"
-)]
+#![expect(clippy::print_stdout, reason = "the lines on standard output are the interface")]
 
 use std::fs;
 use std::io;
@@ -46,11 +43,7 @@ fn main() -> Result<(), Failure> {
         let lease = lock.acquire()?;
         println!("got {asked} {} {}", now(), lease.fence());
         let number = read(&file)? + 1;
-        sleep(if stall == Some(round) {
-            Duration::from_secs(60)
-        } else {
-            THINK
-        });
+        sleep(if stall == Some(round) { Duration::from_secs(60) } else { THINK });
         write(&file, number)?;
         println!("done {} {number}", now());
         lease.release()?;
