@@ -25,8 +25,11 @@ static REGISTER: Once = Once::new();
 static INHERITED: [(AtomicU64, AtomicU64); 1024] =
     [const { (AtomicU64::new(0), AtomicU64::new(0)) }; 1024];
 
-/// The generation of this process.
-pub(crate) fn generation() -> u64 {
+/// The generation of this process: it grows in a child at `fork`. What a binding made under
+/// another number belongs to the parent, and is neither locked nor dropped in the child.
+///
+/// Forks are noticed from the first [`Client`](crate::Client) on.
+pub fn generation() -> u64 {
     GENERATION.load(Ordering::Relaxed)
 }
 

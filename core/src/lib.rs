@@ -47,6 +47,7 @@ mod wait;
 pub use backend::{Holder, Inspection};
 pub use client::Client;
 pub use error::{Error, ErrorKind, LossReason, Result};
+pub use fork::generation as fork_generation;
 pub use lease::Lease;
 pub use lock::{Acquire, Lock};
 pub use options::{ClientOptions, DEFAULT_TTL, MAX_NAME_BYTES, MAX_TTL, MIN_TTL};
