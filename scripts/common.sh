@@ -2,7 +2,8 @@
 # shellcheck shell=bash
 
 ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
-cd "$ROOT"
+cd "$ROOT" || exit
+# shellcheck disable=SC2034 # for those who source this
 VENV="$ROOT/.venv"
 # Everything that cargo builds goes to one place, also what pip builds through maturin.
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$ROOT/target}"

@@ -12,7 +12,7 @@ run() {
     "$@" 2>&1 | tee >(grep -aE '^test result: |^=+ .*(passed|failed|error).* in ' >>"$summary")
 }
 
-# --all-targets leaves out the examples in the documentation; they need no optimisation, either.
+# --all-targets leaves out the examples in the documentation.
 run cargo test --locked --workspace --all-targets
 run cargo test --locked --workspace --doc
 run "$VENV/bin/python" scripts/check_readme.py
