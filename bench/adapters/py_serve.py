@@ -1,4 +1,4 @@
-"""The adapter's side of the line protocol (bench/README.md) for contenders in synchronous Python."""
+"""The adapter's side of the line protocol (bench/README.md), for synchronous Python."""
 
 from __future__ import annotations
 

@@ -34,5 +34,5 @@ def start(
         stdout=subprocess.PIPE if pipes else subprocess.DEVNULL,
         stderr=stderr,
         # Safe here: the runner has one thread.
-        preexec_fn=_before_exec(core),  # noqa: PLW1509
+        preexec_fn=_before_exec(core),
     )

@@ -9,6 +9,7 @@ import statistics
 import subprocess
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from harness.contenders import FLOOR, ROOT, TRIP
@@ -79,8 +80,8 @@ def results(entrants: Iterable[Entrant], failed: dict[str, str]) -> dict[str, An
 
 
 def environment(server_version: str, core: int) -> dict[str, Any]:
-    with open("/proc/cpuinfo") as cpuinfo:
-        models = [line.partition(":")[2].strip() for line in cpuinfo if "model name" in line]
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    models = [line.partition(":")[2].strip() for line in lines if "model name" in line]
     git = ["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"]
     commit = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
     return {
@@ -121,7 +122,7 @@ The ratio is the median of each round's p50 over the yardstick's p50 of the same
         )  # fmt: skip
         lines += _row("---", "---:", "---:", "---:", "---:", "---:", "---:")
         for name, figures in m2.items():
-            section = figures.get("per_section", {"requests": "–", "script_calls": "–"})
+            section = figures.get("per_section", {"requests": "-", "script_calls": "-"})
             counts = (str(section["requests"]), str(section["script_calls"]))
             lines += _row(name, *_times(figures), _ratio(figures), *counts)
     if failed := run["failed"]:
@@ -141,6 +142,6 @@ def _times(figures: dict[str, Any]) -> tuple[str, str, str]:
 
 def _ratio(figures: dict[str, Any]) -> str:
     if figures["ratio"] is None:
-        return "–"
+        return "-"
     low, high = figures["ratio_range"]
-    return f"{figures['ratio']:.2f} ({low:.2f}–{high:.2f})"
+    return f"{figures['ratio']:.2f} ({low:.2f} to {high:.2f})"

@@ -18,19 +18,11 @@ impl Async {
     pub(crate) fn connect(url: &str) -> Result<Self> {
         let runtime = Runtime::new()?;
         let client = runtime.block_on(Client::connect(url))?;
-        Ok(Self {
-            runtime,
-            client,
-            locks: HashMap::new(),
-            held: HashMap::new(),
-        })
+        Ok(Self { runtime, client, locks: HashMap::new(), held: HashMap::new() })
     }
 
     fn lock(&mut self, name: &str) -> Lock {
-        self.locks
-            .entry(name.to_owned())
-            .or_insert_with(|| self.client.lock(name))
-            .clone()
+        self.locks.entry(name.to_owned()).or_insert_with(|| self.client.lock(name)).clone()
     }
 
     /// On a worker, where a service's code runs: on the main thread each await would pay for a

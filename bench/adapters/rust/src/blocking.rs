@@ -15,18 +15,11 @@ pub(crate) struct Blocking {
 impl Blocking {
     pub(crate) fn connect(url: &str) -> Result<Self> {
         let client = Client::connect(url)?;
-        Ok(Self {
-            client,
-            locks: HashMap::new(),
-            held: HashMap::new(),
-        })
+        Ok(Self { client, locks: HashMap::new(), held: HashMap::new() })
     }
 
     fn lock(&mut self, name: &str) -> Lock {
-        self.locks
-            .entry(name.to_owned())
-            .or_insert_with(|| self.client.lock(name))
-            .clone()
+        self.locks.entry(name.to_owned()).or_insert_with(|| self.client.lock(name)).clone()
     }
 }
 

@@ -33,10 +33,7 @@ fn serve(mode: &str, contender: &mut dyn Contender) -> Result<()> {
         let line = line?;
         let words: Vec<&str> = line.split_whitespace().collect();
         match words[..] {
-            ["hello"] => writeln!(
-                out,
-                "ok name=fencelock-rust-{mode} ops=pair,handoff poll_ms=0"
-            )?,
+            ["hello"] => writeln!(out, "ok name=fencelock-rust-{mode} ops=pair,handoff poll_ms=0")?,
             ["pair", lock, count] => {
                 write!(out, "ok")?;
                 for nanos in contender.pairs(lock, count.parse()?)? {
