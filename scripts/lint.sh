@@ -38,7 +38,8 @@ say "ruff"
 (cd python && "$bin/ruff" check . && "$bin/ruff" format --check .)
 say "mypy"
 "$bin/mypy" --strict scripts
-(cd python && "$bin/mypy" --strict .)
+(cd bench && "$bin/mypy" --strict .)
+(cd python && "$bin/mypy")
 say "cargo fmt"
 cargo fmt --all --check
 say "clippy"
