@@ -1,0 +1,8 @@
+//! What callers in other languages share: a queue on which the engine's threads leave events for
+//! a thread of the language, so that they never enter its interpreter, and fencelock's log on
+//! that queue.
+
+pub mod log;
+mod queue;
+
+pub use queue::{Event, Queue, Record, queue};

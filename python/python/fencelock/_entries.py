@@ -1,0 +1,76 @@
+"""Who is inside the `with` of a shared lock."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections import OrderedDict
+from typing import Generic, TypeAlias, TypeVar
+
+from fencelock.errors import NotHeldError, WouldDeadlockError
+
+Held = TypeVar("Held")
+Place: TypeAlias = tuple[int, int, object]
+
+
+class Entries(Generic[Held]):
+    """The leases of a lock's `with` blocks, by process, thread and asyncio task.
+
+    Nothing here is locked, and so nothing can be inherited locked by a forked child: each step is
+    one operation of a dictionary.
+    """
+
+    __slots__ = ("_inside", "_name")
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._inside: OrderedDict[Place, Held] = OrderedDict()
+
+    def place(self) -> Place:
+        """Where the caller is.
+
+        Raises:
+            WouldDeadlockError: It is inside already, and would wait for itself.
+        """
+        place = _here()
+        if place in self._inside:
+            raise WouldDeadlockError(
+                f"lock {self._name!r}: this thread or task holds it already and would wait for "
+                "itself; leave the first `with` before entering again",
+                lock=self._name,
+            )
+        return place
+
+    def enter(self, place: Place, lease: Held) -> None:
+        """Notes a lease."""
+        self._inside[place] = lease
+
+    def leave(self) -> Held:
+        """Gives the caller's lease, or, where it has entered none, the oldest.
+
+        Raises:
+            NotHeldError: Nobody is inside.
+        """
+        lease = self._inside.pop(_here(), None)
+        if lease is not None:
+            return lease
+        try:
+            return self._inside.popitem(last=False)[1]
+        except KeyError:
+            raise NotHeldError(
+                f"lock {self._name!r}: nobody is inside its `with`; enter before leaving",
+                lock=self._name,
+            ) from None
+
+
+def _here() -> Place:
+    return os.getpid(), threading.get_ident(), _task()
+
+
+def _task() -> object:
+    # Without importing asyncio where nobody has.
+    asyncio = sys.modules.get("asyncio")
+    if asyncio is None or asyncio._get_running_loop() is None:
+        return None
+    return asyncio.current_task()

@@ -1,0 +1,208 @@
+"""A client: one backend, by URL."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import NoReturn
+from weakref import WeakSet
+
+from fencelock import _events, _native
+from fencelock._options import Duration, optional_seconds, text
+from fencelock.errors import InvalidArgumentError
+from fencelock.lease import Lease
+from fencelock.lock import Lock
+
+_live: WeakSet[Client] = WeakSet()
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """The present holder of a lock.
+
+    Attributes:
+        id: A short hash of the owner token, the same for the length of one lease.
+        foreign: Whether it is a client of another library.
+        fence: The fence of its lease; a foreign holder has none.
+        ttl: The lease's TTL in seconds; a foreign holder's is not known.
+        remaining: For how many seconds the lock stays held unless renewed; None: without end.
+        label: The label that the holder gave.
+    """
+
+    id: str
+    foreign: bool
+    fence: int | None
+    ttl: float | None
+    remaining: float | None
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """What a lock looks like to an observer.
+
+    Attributes:
+        name: The lock's name.
+        holder: Who holds it, if anybody does.
+        waiters: How many wait in its queue, the dead that were not found yet included.
+    """
+
+    name: str
+    holder: Holder | None
+    waiters: int
+
+
+def connect(
+    url: str | None = None,
+    *,
+    prefix: str | None = None,
+    connect_timeout: Duration | None = None,
+    response_timeout: Duration | None = None,
+) -> Client:
+    """Connects to the server that a URL names.
+
+    Args:
+        url: Such as `redis://user:password@host:6379/0`; if None, the environment variable
+            `FENCELOCK_URL`.
+        prefix: Put before every lock's name to make the key. Clients with different prefixes do
+            not exclude each other. Default none.
+        connect_timeout: How many seconds connecting may take. Default 5.
+        response_timeout: How many seconds an answer may take. Default 5.
+
+    Returns:
+        A client, good for any number of locks and threads. Close it at the end, or use `with`.
+
+    Raises:
+        InvalidArgumentError: There is no URL, or it or an option can't be read.
+        UnavailableError: The server can't be reached.
+        DeniedError: The server refuses the password.
+    """
+    url = _native.resolve_url(None if url is None else text(url, "the URL"))
+    return Client._open(url, prefix, connect_timeout, response_timeout, lazy=False)
+
+
+class Client:
+    """One backend, by URL: gives locks. `connect` makes it.
+
+    It may be used from any thread. After a `fork` the child's copy connects anew when it is used
+    first; leases stay with the parent. As a context manager it is closed at the end.
+
+    Attributes:
+        server: The server, without password.
+    """
+
+    __slots__ = ("__weakref__", "_native", "server")
+
+    def __init__(self, native: _native.Client) -> None:
+        """Made by `connect` only."""
+        self._native = native
+        self.server = native.server
+        _live.add(self)
+        _events.start()
+
+    @classmethod
+    def _open(
+        cls,
+        url: str,
+        prefix: str | None = None,
+        connect_timeout: Duration | None = None,
+        response_timeout: Duration | None = None,
+        *,
+        lazy: bool,
+    ) -> Client:
+        native = _native.Client(
+            url,
+            None if prefix is None else text(prefix, "the prefix"),
+            optional_seconds(connect_timeout, "connect_timeout"),
+            optional_seconds(response_timeout, "response_timeout"),
+            lazy,
+        )
+        return cls(native)
+
+    def lock(
+        self,
+        name: str,
+        *,
+        ttl: Duration = _native.DEFAULT_TTL,
+        renew: bool = True,
+        max_hold: Duration | None = None,
+        label: str = "",
+        on_lost: Callable[[Lease], object] | None = None,
+        timeout: None = None,
+    ) -> Lock:
+        """Describes a lock. Nothing is sent.
+
+        Args:
+            name: 1 to 512 bytes in UTF-8.
+            ttl: How many seconds a lease lasts without renewal, and so how long a crashed holder
+                blocks others: 0.05 to 86400, with renewal on at most 3600. Default 10.
+            renew: Whether the lease is renewed in the background at each third of its TTL.
+            max_hold: For how many seconds a lease is kept by renewal at most. Default no limit.
+            label: What `inspect` shows of the holder, at most 128 bytes.
+            on_lost: Called with each lease that is lost, as by `Lease.on_lost`.
+            timeout: Refused. It means the TTL in redis-py, and here nothing.
+
+        Raises:
+            InvalidArgumentError: Name or options can't be served.
+        """
+        if timeout is not None:
+            raise InvalidArgumentError(
+                f"lock {name!r}: lock() takes no timeout, which in redis-py means the TTL; give "
+                "ttl for how long a lease lasts, and acquire(timeout=...) for how long to wait",
+                lock=name,
+            )
+        return Lock(
+            self, name, ttl=ttl, renew=renew, max_hold=max_hold, label=label, on_lost=on_lost
+        )
+
+    def inspect(self, name: str) -> Inspection:
+        """Shows who holds a lock and how many wait, without taking part.
+
+        Raises:
+            InvalidArgumentError: The name can't be served.
+            UnavailableError: The server can't be reached.
+            DeniedError: The server refused the password or a command.
+            ClosedError: The client was closed.
+            BackendError: The server answered with an error.
+        """
+        holder, waiters = self._native.inspect(text(name, "the name"))
+        return Inspection(name, None if holder is None else Holder(*holder), waiters)
+
+    def close(self) -> None:
+        """Ends every wait, releases every lease and closes the connections.
+
+        Waits end with `ClosedError`; leases are lost, with the reason `closed`. Takes at most
+        about 1 s. Closing again does nothing.
+        """
+        self._native.close()
+
+    def __enter__(self) -> Client:
+        """Returns the client itself."""
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Closes the client."""
+        self.close()
+
+    def __reduce__(self) -> NoReturn:
+        """Refuses: connect in the other process.
+
+        Raises:
+            TypeError: Always.
+        """
+        raise TypeError("a Client can't be pickled or copied; connect in the other process")
+
+    def __repr__(self) -> str:
+        """Shows the server, without password."""
+        return f"<fencelock.Client {self.server}>"
+
+
+def close_all() -> None:
+    """Closes every client at the interpreter's exit; nothing is begun any more."""
+    _native.close_all([client._native for client in list(_live)])

@@ -1,0 +1,183 @@
+"""One holding of a lock."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from types import TracebackType
+from typing import TYPE_CHECKING, NoReturn
+
+from fencelock import _events
+from fencelock.errors import FencelockError, LockLostError, LossReason, NotHeldError
+
+if TYPE_CHECKING:
+    from fencelock import _native
+    from fencelock.lock import Lock
+
+
+class Lease:
+    """One holding of a lock, from its grant until it is released or lost.
+
+    A lease is kept alive in the background. While `is_held()` is true nobody else holds the lock,
+    as far as the backend's assumptions go; a process can be paused between that check and its
+    write, so where correctness matters pass `fence` to what you write to, and let it refuse
+    smaller numbers.
+
+    Every method may be called from any thread. As a context manager it is released at the end:
+
+        with lock.acquire(timeout=5) as lease:
+            store.write(data, fence=lease.fence)
+
+    A lease that is garbage-collected while held does *not* release its lock: renewal stops, a
+    `ResourceWarning` and the log name the lock, and it lapses at its deadline.
+    """
+
+    __slots__ = ("__weakref__", "_callbacks", "_lock", "_native")
+
+    def __init__(self, native: _native.Lease, lock: Lock) -> None:
+        """Made by `Lock.acquire` only."""
+        self._native = native
+        # Keeps the client from being collected, and so known at the interpreter's exit.
+        self._lock = lock
+        self._callbacks: dict[int, Callable[[Lease], object]] | None = None
+
+    @property
+    def name(self) -> str:
+        """The lock's name."""
+        return self._native.name
+
+    @property
+    def fence(self) -> int:
+        """The fencing token: larger than that of every earlier lease of this lock, below 2^53."""
+        return self._native.fence
+
+    def is_held(self) -> bool:
+        """Whether the lock is held at this moment. Costs a look at the clock, no round trip."""
+        return self._native.is_held()
+
+    def remaining(self) -> float:
+        """How many seconds the lease still lasts unless it is renewed; 0 once it is not held."""
+        return self._native.remaining()
+
+    def lost_reason(self) -> LossReason | None:
+        """Why the lease was lost; None if it was not."""
+        reason = self._native.lost_reason()
+        return None if reason is None else LossReason(reason)
+
+    def check(self) -> None:
+        """Raises if the lease is not held any more. Call it between steps of long work.
+
+        Raises:
+            LockLostError: It was lost; `reason` says why.
+            NotHeldError: It was released.
+        """
+        self._native.check()
+
+    def renew(self) -> None:
+        """Renews the lease now, for its full TTL. In the background that goes on by itself.
+
+        Raises:
+            LockLostError: The server refused, or the time was over.
+            NotHeldError: It was released.
+            UnavailableError: The server could not be reached; the lease is held until its
+                deadline all the same.
+        """
+        self._native.renew()
+
+    def release(self) -> None:
+        """Gives the lock back, to the first waiter if there is one.
+
+        Raises:
+            LockLostError: It was not held any more.
+            NotHeldError: It was released before.
+            UnavailableError: The server did not confirm; the release is repeated in the
+                background until the lease ends by itself.
+        """
+        self._native.release()
+
+    def on_lost(self, callback: Callable[[Lease], object]) -> None:
+        """Has `callback(lease)` called once when the lease is lost.
+
+        It runs on a thread of fencelock's own, one callback after the other: it should be quick.
+        It is never called if the lease is released, and soon if it is lost already. What it
+        raises is logged.
+        """
+        if self._callbacks is None:
+            self._callbacks = {}
+        number = _events.watch(self)
+        self._callbacks[number] = callback
+        self._native.watch(number)
+
+    def _lost(self, number: int) -> None:
+        callback = (self._callbacks or {}).pop(number, None)
+        if callback is not None:
+            _events.call(callback, self)
+
+    def __enter__(self) -> Lease:
+        """Returns the lease itself, if it is held.
+
+        Raises:
+            LockLostError: It was lost.
+            NotHeldError: It was released.
+        """
+        self._native.check()
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Releases the lease, unless the body has.
+
+        Raises:
+            LockLostError: The body ended well, but the lease was lost.
+        """
+        leave(self._native.release, exc)
+
+    def __del__(self) -> None:
+        """Leaves a lease that nobody refers to any more to lapse."""
+        if self._native.discard():
+            warnings.warn(
+                f"the lease of lock {self.name!r} was discarded without release; the lock stays "
+                "taken until it lapses",
+                ResourceWarning,
+                stacklevel=2,
+                source=self,
+            )
+
+    def __reduce__(self) -> NoReturn:
+        """Refuses: a lease belongs to the process that acquired it.
+
+        Raises:
+            TypeError: Always.
+        """
+        raise TypeError("a Lease can't be pickled or copied; it belongs to its process")
+
+    def __repr__(self) -> str:
+        """Shows name, fence and state."""
+        state = "held" if self.is_held() else (self.lost_reason() or "released")
+        return f"<fencelock.Lease {self.name!r} fence={self.fence} {state}>"
+
+
+def leave(release: Callable[[], object], failure: BaseException | None) -> None:
+    """Ends a scope: releases, and tells what must be told.
+
+    An exception of the body wins; a loss becomes a note on it. A release that the server did
+    not confirm is logged.
+
+    Raises:
+        LockLostError: The body ended well, but the lease was lost.
+    """
+    try:
+        release()
+    except NotHeldError:
+        # Given back in the body already.
+        return
+    except LockLostError as loss:
+        if failure is None:
+            raise
+        failure.add_note(f"fencelock: {loss}")
+    except FencelockError as error:
+        _events.logger.warning("a release was not confirmed: %s", error)

@@ -1,0 +1,196 @@
+"""A description of a lock: its name and how it is to be held."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from types import TracebackType
+from typing import TYPE_CHECKING, NoReturn, ParamSpec, TypeVar
+
+from fencelock import _events, _native
+from fencelock._entries import Entries
+from fencelock._options import Duration, optional_seconds, seconds, text
+from fencelock.lease import Lease, leave
+
+if TYPE_CHECKING:
+    from fencelock.client import Client
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Lock:
+    """A lock that may be held: a name and options. `Client.lock` makes it.
+
+    It is cheap, may be used again and again and from any thread; each acquire gives a `Lease` of
+    its own. It is not reentrant.
+
+        lock = client.lock("orders")
+        with lock as lease:
+            store.write(data, fence=lease.fence)
+
+        @lock
+        def settle() -> None: ...
+
+    Attributes:
+        name: The lock's name.
+        ttl: How many seconds a lease lasts without renewal.
+        renew: Whether it is renewed in the background.
+        max_hold: For how many seconds it is kept by renewal at most; None: without limit.
+        label: What `Client.inspect` shows of the holder.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_client",
+        "_entries",
+        "_native",
+        "_on_lost",
+        "label",
+        "max_hold",
+        "name",
+        "renew",
+        "ttl",
+    )
+
+    def __init__(
+        self,
+        client: Client,
+        name: str,
+        *,
+        ttl: Duration,
+        renew: bool,
+        max_hold: Duration | None,
+        label: str,
+        on_lost: Callable[[Lease], object] | None,
+    ) -> None:
+        """Made by `Client.lock` only."""
+        self.name = text(name, "the name")
+        self.ttl = seconds(ttl, "ttl")
+        self.renew = renew
+        self.max_hold = optional_seconds(max_hold, "max_hold")
+        self.label = text(label, "the label")
+        self._on_lost = on_lost
+        self._client = client
+        self._entries: Entries[Lease] = Entries(name)
+        self._native = _native.Lock(
+            client._native, name, self.ttl, renew, self.max_hold, label
+        )
+
+    def acquire(self, timeout: Duration | None = None) -> Lease:
+        """Takes the lock, waiting in line for it.
+
+        Ctrl-C ends the wait and leaves the queue.
+
+        Args:
+            timeout: How many seconds to wait at most; 0 makes one attempt, None waits for ever.
+
+        Returns:
+            The lease. Keep it: one that is discarded is not renewed, and lapses.
+
+        Raises:
+            AcquireTimeoutError: The time was over and somebody else still held the lock.
+            UnavailableError: The server can't be reached.
+            DeniedError: The server refused the password or a command.
+            ClosedError: The client was closed.
+            InvalidArgumentError: The timeout is negative, not a number, or no duration.
+            BackendError: The server answered with an error.
+        """
+        if not _events.running:
+            _events.start()
+        limit = None if timeout is None else seconds(timeout, "timeout")
+        return self._held(self._native.acquire(limit))
+
+    def try_acquire(self) -> Lease | None:
+        """Takes the lock if it is free at this moment.
+
+        Returns:
+            The lease, or None if somebody has the lock or waits for it.
+
+        Raises:
+            UnavailableError: The server can't be reached.
+            DeniedError: The server refused the password or a command.
+            ClosedError: The client was closed.
+            BackendError: The server answered with an error.
+        """
+        if not _events.running:
+            _events.start()
+        native = self._native.try_acquire()
+        return None if native is None else self._held(native)
+
+    def _held(self, native: _native.Lease) -> Lease:
+        lease = Lease(native, self)
+        if self._on_lost is not None:
+            lease.on_lost(self._on_lost)
+        return lease
+
+    def __enter__(self) -> Lease:
+        """Takes the lock, waiting without limit.
+
+        Raises:
+            WouldDeadlockError: This thread or asyncio task is inside already.
+            FencelockError: As `acquire`.
+        """
+        place = self._entries.place()
+        lease = self.acquire()
+        self._entries.enter(place, lease)
+        return lease
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Releases what this thread or task entered with, or else the oldest entry.
+
+        Raises:
+            LockLostError: The body ended well, but the lease was lost.
+        """
+        leave(self._entries.leave().release, exc)
+
+    def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
+        """Decorates a function: each call holds the lock, and waits for it without limit.
+
+        Raises:
+            TypeError: The function is asynchronous or a generator: the lock would be given back
+                before its body runs.
+        """
+        _refuse_deferred(function)
+
+        @functools.wraps(function)
+        def locked(*args: P.args, **kwargs: P.kwargs) -> R:
+            with self:
+                return function(*args, **kwargs)
+
+        return locked
+
+    def __reduce__(self) -> NoReturn:
+        """Refuses: connect in the other process, and describe the lock there.
+
+        Raises:
+            TypeError: Always.
+        """
+        raise TypeError("a Lock can't be pickled or copied; describe it anew with client.lock()")
+
+    def __repr__(self) -> str:
+        """Shows name, TTL and server."""
+        return f"<fencelock.Lock {self.name!r} ttl={self.ttl:g} at {self._client.server}>"
+
+
+def _refuse_deferred(function: Callable[P, R]) -> None:
+    import inspect  # slow to import, and decorators are rare
+
+    kinds = {
+        "a coroutine function": inspect.iscoroutinefunction,
+        "an async generator function": inspect.isasyncgenfunction,
+        "a generator function": inspect.isgeneratorfunction,
+    }
+    for kind, is_kind in kinds.items():
+        if is_kind(function) or is_kind(getattr(function, "__call__", None)):  # noqa: B004
+            raise TypeError(
+                f"{function!r} is {kind}: the lock would be given back before its body runs; "
+                "take the lock inside it with `with`"
+            )
+    if not callable(function):
+        raise TypeError(f"{function!r} is not callable; decorate a function")

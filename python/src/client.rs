@@ -1,0 +1,97 @@
+//! The client.
+
+use fencelock::{ClientOptions, Holder, blocking};
+use pyo3::prelude::*;
+use pyo3::types::PyString;
+
+use crate::calls::{calling, outside};
+use crate::error::failed;
+use crate::options::{seconds, text};
+
+#[pyclass(frozen, module = "fencelock._native")]
+#[derive(Debug)]
+pub(crate) struct Client {
+    pub(crate) inner: blocking::Client,
+}
+
+/// id, foreign, fence, TTL and remaining time in seconds, label.
+type HolderParts = (String, bool, Option<u64>, Option<f64>, Option<f64>, String);
+
+#[pymethods]
+impl Client {
+    /// Connects, or, if lazy, describes a client that connects when it is used first.
+    #[new]
+    #[pyo3(signature = (url, prefix, connect_timeout, response_timeout, lazy, /))]
+    fn new(
+        py: Python<'_>,
+        url: &Bound<'_, PyString>,
+        prefix: Option<&Bound<'_, PyString>>,
+        connect_timeout: Option<f64>,
+        response_timeout: Option<f64>,
+        lazy: bool,
+    ) -> PyResult<Self> {
+        let (url, options) = (text(url)?, options(py, prefix, connect_timeout, response_timeout)?);
+        let connect = if lazy { blocking::Client::lazy } else { blocking::Client::connect_with };
+        let inner = calling(py, || connect(&url, options))?;
+        Ok(Self { inner })
+    }
+
+    /// The server, without password.
+    #[getter]
+    fn server(&self) -> String {
+        self.inner.server()
+    }
+
+    /// The holder, if there is one, and how many wait.
+    #[pyo3(signature = (name, /))]
+    fn inspect(
+        &self,
+        py: Python<'_>,
+        name: &Bound<'_, PyString>,
+    ) -> PyResult<(Option<HolderParts>, u64)> {
+        let name = text(name)?;
+        let seen = calling(py, || self.inner.inspect(&name))?;
+        Ok((seen.holder.map(holder_parts), seen.waiters))
+    }
+
+    /// Ends every wait, releases every lease and closes the connections.
+    fn close(&self, py: Python<'_>) {
+        outside(py, || self.inner.close());
+    }
+}
+
+fn options(
+    py: Python<'_>,
+    prefix: Option<&Bound<'_, PyString>>,
+    connect_timeout: Option<f64>,
+    response_timeout: Option<f64>,
+) -> PyResult<ClientOptions> {
+    let mut options = ClientOptions::new();
+    if let Some(prefix) = prefix {
+        options = options.prefix(text(prefix)?);
+    }
+    if let Some(time) = connect_timeout {
+        options = options.connect_timeout(seconds(py, time)?);
+    }
+    if let Some(time) = response_timeout {
+        options = options.response_timeout(seconds(py, time)?);
+    }
+    Ok(options)
+}
+
+fn holder_parts(holder: Holder) -> HolderParts {
+    let ttl = holder.ttl.map(|time| time.as_secs_f64());
+    let remaining = holder.remaining.map(|time| time.as_secs_f64());
+    (holder.id, holder.foreign, holder.fence, ttl, remaining, holder.label)
+}
+
+/// The URL to use: the argument, else `FENCELOCK_URL`.
+#[pyfunction]
+#[pyo3(signature = (url, /))]
+pub(crate) fn resolve_url(
+    py: Python<'_>,
+    url: Option<&Bound<'_, PyString>>,
+) -> PyResult<String> {
+    let url = url.map(text).transpose()?;
+    fencelock::resolve_url(url.as_deref()).map_err(|error| failed(py, &error))
+}
