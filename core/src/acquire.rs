@@ -58,14 +58,8 @@ impl Acquiring {
             ticket: 0,
         });
         let since = Moment::now();
-        let mut acquiring = Self {
-            session,
-            described: described.clone(),
-            claim,
-            patience,
-            since,
-            place: None,
-        };
+        let mut acquiring =
+            Self { session, described: described.clone(), claim, patience, since, place: None };
         if patience != Patience::Once && acquiring.session.backend.listening() {
             acquiring.place = Some(acquiring.enter());
         }
@@ -77,9 +71,7 @@ impl Acquiring {
             Patience::For(time) => self.since + time,
             Patience::Once | Patience::Forever => Moment::NEVER,
         };
-        self.session
-            .waiting
-            .enter(&self.session, &self.claim, &self.described.options, until)
+        self.session.waiting.enter(&self.session, &self.claim, &self.described.options, until)
     }
 
     /// When the answer to an attempt is of no use any more.
@@ -93,10 +85,7 @@ impl Acquiring {
 
     fn lease(&self, fence: u64, valid_until: Moment) -> Lease {
         let claim = self.claim.clone();
-        Lease::new(
-            &self.session,
-            Holding::new(claim, &self.described.options, fence, valid_until),
-        )
+        Lease::new(&self.session, Holding::new(claim, &self.described.options, fence, valid_until))
     }
 
     fn next(&mut self, answer: Result<Answer>, repeated: bool) -> Result<Next> {
@@ -128,9 +117,7 @@ impl Acquiring {
     /// What may have been granted without our knowing is given back.
     fn withdraw(&self) {
         let place = self.enter();
-        place.stay(&Err(
-            Error::unavailable("the attempt was given up").maybe_done()
-        ));
+        place.stay(&Err(Error::unavailable("the attempt was given up").maybe_done()));
         drop(place);
     }
 }
@@ -147,11 +134,7 @@ pub(crate) async fn acquire(
         loop {
             let queue = acquiring.place.is_some();
             let by = acquiring.by();
-            let answer = acquiring
-                .session
-                .backend
-                .attempt(&acquiring.claim, queue, by)
-                .await;
+            let answer = acquiring.session.backend.attempt(&acquiring.claim, queue, by).await;
             match acquiring.next(answer, repeated)? {
                 Next::Lease(lease) => return Ok(Some(lease)),
                 Next::Busy => return Ok(None),

@@ -91,11 +91,7 @@ impl Session {
     }
 
     pub(crate) fn check_open(&self) -> Result<()> {
-        if self.closed.load(Ordering::Acquire) {
-            Err(Error::closed())
-        } else {
-            Ok(())
-        }
+        if self.closed.load(Ordering::Acquire) { Err(Error::closed()) } else { Ok(()) }
     }
 
     /// Ends every wait, releases every lease and closes the connections; at most
@@ -107,9 +103,7 @@ impl Session {
         let by = Moment::now() + CLOSE_TIME;
         self.waiting.close(&self, by).await;
         let holdings = self.keeper.drain();
-        let releases = holdings
-            .into_iter()
-            .filter(|holding| holding.lose(LossReason::Closed));
+        let releases = holdings.into_iter().filter(|holding| holding.lose(LossReason::Closed));
         let mut tasks = tokio::task::JoinSet::new();
         for holding in releases {
             let session = self.clone();
@@ -210,14 +204,7 @@ impl Client {
         let session = Session::open(&url, &options)?;
         let session = ArcSwap::from_pointee(Native::new(session));
         let closed = AtomicBool::new(false);
-        Ok(Self {
-            shared: Arc::new(Shared {
-                url,
-                options,
-                session,
-                closed,
-            }),
-        })
+        Ok(Self { shared: Arc::new(Shared { url, options, session, closed }) })
     }
 
     /// Describes a lock. Nothing is sent; a name that can't be served is told by

@@ -95,10 +95,7 @@ pub(crate) mod testing {
 
     /// The clock jumps ahead, as it does when a machine wakes from sleep.
     pub(crate) fn sleep(time: Duration) {
-        SKEW.fetch_add(
-            u64::try_from(time.as_nanos()).unwrap_or(0),
-            Ordering::Relaxed,
-        );
+        SKEW.fetch_add(u64::try_from(time.as_nanos()).unwrap_or(0), Ordering::Relaxed);
     }
 }
 

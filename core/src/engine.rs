@@ -32,10 +32,7 @@ pub(crate) fn handle() -> Result<Handle> {
             return Ok(engine.handle.clone());
         }
         let (handle, stop) = start()?;
-        let engine = Arc::new(Engine {
-            generation,
-            handle: handle.clone(),
-        });
+        let engine = Arc::new(Engine { generation, handle: handle.clone() });
         // No mutex: one that another thread held at the fork would stay locked in the child.
         let before = ENGINE.compare_and_swap(&current, Some(engine));
         if same(before.as_ref(), current.as_ref()) {
@@ -60,10 +57,7 @@ fn start() -> Result<(Handle, tokio::sync::oneshot::Sender<()>)> {
             "check the process's limits on threads and descriptors",
         )
     };
-    let runtime = Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(failed)?;
+    let runtime = Builder::new_current_thread().enable_all().build().map_err(failed)?;
     let handle = runtime.handle().clone();
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     std::thread::Builder::new()

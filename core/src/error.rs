@@ -98,14 +98,8 @@ pub enum LossReason {
 
 impl LossReason {
     /// Every reason, in the order of the numbers.
-    pub const ALL: [Self; 6] = [
-        Self::Expired,
-        Self::Refused,
-        Self::MaxHold,
-        Self::Closed,
-        Self::Forked,
-        Self::Session,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::Expired, Self::Refused, Self::MaxHold, Self::Closed, Self::Forked, Self::Session];
 
     /// The name in `conformance/errors.toml`, such as `max_hold`.
     pub const fn name(self) -> &'static str {
@@ -168,11 +162,7 @@ impl Error {
     }
 
     pub(crate) fn closed() -> Self {
-        Self::new(
-            ErrorKind::Closed,
-            "the client was closed",
-            "connect a new client",
-        )
+        Self::new(ErrorKind::Closed, "the client was closed", "connect a new client")
     }
 
     pub(crate) fn unavailable(what: impl Into<String>) -> Self {
@@ -195,11 +185,7 @@ impl Error {
     }
 
     pub(crate) fn not_held(what: impl Into<String>) -> Self {
-        Self::new(
-            ErrorKind::NotHeld,
-            what,
-            "release once, by the one who acquired",
-        )
+        Self::new(ErrorKind::NotHeld, what, "release once, by the one who acquired")
     }
 
     /// The same error, naming the lock.

@@ -6,10 +6,7 @@
 //! A *generation* counts the forks that this process descends from; state remembers the one
 //! that it was made in.
 
-#![expect(
-    unsafe_code,
-    reason = "pthread_atfork, and close and fstat inside its child handler"
-)]
+#![expect(unsafe_code, reason = "pthread_atfork, and close and fstat inside its child handler")]
 
 use std::os::fd::RawFd;
 use std::sync::Once;
@@ -62,13 +59,7 @@ extern "C" fn in_child() {
 fn inode_of(fd: RawFd) -> u64 {
     let mut stat = std::mem::MaybeUninit::<libc::stat>::uninit();
     // SAFETY: the pointer is valid for writes, and read only when fstat says that it wrote.
-    unsafe {
-        if libc::fstat(fd, stat.as_mut_ptr()) == 0 {
-            stat.assume_init().st_ino
-        } else {
-            0
-        }
-    }
+    unsafe { if libc::fstat(fd, stat.as_mut_ptr()) == 0 { stat.assume_init().st_ino } else { 0 } }
 }
 
 /// Keeps a descriptor on the list of those that a child closes, until dropped.
@@ -83,19 +74,15 @@ impl Inherited {
         let inode = inode_of(fd);
         let place = INHERITED.iter().position(|(taken, number)| {
             // Claimed with a value that matches no inode until the number stands beside it.
-            let ours = taken
-                .compare_exchange(0, u64::MAX, Ordering::Relaxed, Ordering::Relaxed)
-                .is_ok();
+            let ours =
+                taken.compare_exchange(0, u64::MAX, Ordering::Relaxed, Ordering::Relaxed).is_ok();
             if ours {
                 number.store(u64::try_from(fd).unwrap_or(0), Ordering::Relaxed);
                 taken.store(inode, Ordering::Release);
             }
             ours
         });
-        Self {
-            place,
-            generation: generation(),
-        }
+        Self { place, generation: generation() }
     }
 }
 
@@ -119,33 +106,23 @@ pub(crate) struct Native<T> {
 
 impl<T> Native<T> {
     pub(crate) fn new(value: T) -> Self {
-        Self {
-            value: Some(value),
-            generation: generation(),
-        }
+        Self { value: Some(value), generation: generation() }
     }
 
     /// The contents, unless the process forked since.
     pub(crate) fn get(&self) -> Option<&T> {
-        self.value
-            .as_ref()
-            .filter(|_| self.generation == generation())
+        self.value.as_ref().filter(|_| self.generation == generation())
     }
 
     /// The contents for changing, unless the process forked since.
     pub(crate) fn get_mut(&mut self) -> Option<&mut T> {
-        self.value
-            .as_mut()
-            .filter(|_| self.generation == generation())
+        self.value.as_mut().filter(|_| self.generation == generation())
     }
 }
 
 impl<T: Clone> Clone for Native<T> {
     fn clone(&self) -> Self {
-        Self {
-            value: self.get().cloned(),
-            generation: self.generation,
-        }
+        Self { value: self.get().cloned(), generation: self.generation }
     }
 }
 

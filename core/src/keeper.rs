@@ -51,11 +51,7 @@ struct Entry {
 
 impl Entry {
     fn next_due(&self) -> Moment {
-        let renewal = if self.in_flight {
-            Moment::NEVER
-        } else {
-            self.renew_at
-        };
+        let renewal = if self.in_flight { Moment::NEVER } else { self.renew_at };
         self.holding.valid_until().min(renewal).min(self.warn_at)
     }
 }
@@ -90,19 +86,9 @@ impl Keeper {
         } else {
             Moment::NEVER
         };
-        let warn_at = if holding.renew {
-            holding.since + LONG
-        } else {
-            Moment::NEVER
-        };
+        let warn_at = if holding.renew { holding.since + LONG } else { Moment::NEVER };
         let holding = holding.clone();
-        let mut entry = Entry {
-            holding,
-            renew_at,
-            in_flight: false,
-            warn_at,
-            due: Moment::NEVER,
-        };
+        let mut entry = Entry { holding, renew_at, in_flight: false, warn_at, due: Moment::NEVER };
         entry.due = entry.next_due();
         let (due, token) = (entry.due, entry.holding.claim.token);
         let mut book = self.book();
@@ -129,20 +115,14 @@ impl Keeper {
 
     /// Whether this client holds the lock of this name.
     pub(crate) fn holds_name(&self, name: &str) -> bool {
-        self.book()
-            .entries
-            .values()
-            .any(|entry| &*entry.holding.claim.name == name)
+        self.book().entries.values().any(|entry| &*entry.holding.claim.name == name)
     }
 
     /// Takes every lease out, to be released.
     pub(crate) fn drain(&self) -> Vec<Arc<Holding>> {
         let mut book = self.book();
         book.due.clear();
-        book.entries
-            .drain()
-            .map(|(_, entry)| entry.holding)
-            .collect()
+        book.entries.drain().map(|(_, entry)| entry.holding).collect()
     }
 
     /// The timer has nothing to keep any more.
@@ -170,9 +150,7 @@ impl Keeper {
             }
             settled.await;
         }
-        renew(session, vec![holding.clone()])
-            .await
-            .map_or(Ok(()), Err)
+        renew(session, vec![holding.clone()]).await.map_or(Ok(()), Err)
     }
 }
 
@@ -203,12 +181,8 @@ impl Book {
     /// Does what is due: gives the leases to renew now, and when to look again.
     fn turn(&mut self, now: Moment) -> (Vec<Arc<Holding>>, Moment) {
         let horizon = now + BATCH;
-        let due: Vec<Token> = self
-            .due
-            .iter()
-            .take_while(|(at, _)| *at <= horizon)
-            .map(|(_, token)| *token)
-            .collect();
+        let due: Vec<Token> =
+            self.due.iter().take_while(|(at, _)| *at <= horizon).map(|(_, token)| *token).collect();
         let mut renewals = Vec::new();
         for token in due {
             let Some(entry) = self.entries.get(&token) else {
@@ -256,19 +230,9 @@ async fn run(session: Weak<Session>, wake: Arc<Notify>) {
 
 /// Extends leases in one batch; gives the first error.
 async fn renew(session: &Arc<Session>, holdings: Vec<Arc<Holding>>) -> Option<Error> {
-    let claims: Vec<Arc<Claim>> = holdings
-        .iter()
-        .map(|holding| holding.claim.clone())
-        .collect();
-    let shortest = claims
-        .iter()
-        .map(|claim| claim.ttl())
-        .min()
-        .unwrap_or_default();
-    let answers = session
-        .backend
-        .extend(&claims, session.answer_by(shortest))
-        .await;
+    let claims: Vec<Arc<Claim>> = holdings.iter().map(|holding| holding.claim.clone()).collect();
+    let shortest = claims.iter().map(|claim| claim.ttl()).min().unwrap_or_default();
+    let answers = session.backend.extend(&claims, session.answer_by(shortest)).await;
     let now = Moment::now();
     let mut first = None;
     for (holding, answer) in holdings.iter().zip(answers) {
@@ -304,17 +268,12 @@ impl Book {
                 self.remove(token);
                 // A release that overtook the extension makes this no loss: `lose` then does
                 // nothing, for the lease is not held any more.
-                holding
-                    .lose(LossReason::Refused)
-                    .then(|| Error::lost(LossReason::Refused))
+                holding.lose(LossReason::Refused).then(|| Error::lost(LossReason::Refused))
             }
             Err(error) => {
                 let ttl = holding.claim.ttl();
                 let pause = (ttl / 20).clamp(Duration::from_millis(10), Duration::from_secs(1));
-                tracing::warn!(
-                    lock = &*holding.claim.name,
-                    "a lease was not renewed: {error}"
-                );
+                tracing::warn!(lock = &*holding.claim.name, "a lease was not renewed: {error}");
                 self.update(token, |entry| {
                     entry.in_flight = false;
                     if holding.renew {

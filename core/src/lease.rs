@@ -87,29 +87,21 @@ impl Holding {
             self.lose(reason);
             return self.loss();
         }
-        LossReason::ALL
-            .into_iter()
-            .find(|&reason| reason as u8 == state)
+        LossReason::ALL.into_iter().find(|&reason| reason as u8 == state)
     }
 
     /// Marks it lost, if it was held: true then.
     pub(crate) fn lose(&self, reason: LossReason) -> bool {
         let lost = self.leave_held(reason as u8);
         if lost {
-            tracing::warn!(
-                lock = &*self.claim.name,
-                reason = reason.name(),
-                "lease lost"
-            );
+            tracing::warn!(lock = &*self.claim.name, reason = reason.name(), "lease lost");
             self.changed.notify_waiters();
         }
         lost
     }
 
     fn leave_held(&self, state: u8) -> bool {
-        self.state
-            .compare_exchange(HELD, state, Ordering::AcqRel, Ordering::Acquire)
-            .is_ok()
+        self.state.compare_exchange(HELD, state, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 
     fn released(&self) {
@@ -162,10 +154,7 @@ impl Lease {
     pub(crate) fn new(session: &Arc<Session>, holding: Holding) -> Self {
         let holding = Arc::new(holding);
         session.keeper.keep(session, &holding);
-        Self {
-            holding,
-            session: Native::new(session.clone()),
-        }
+        Self { holding, session: Native::new(session.clone()) }
     }
 
     /// The lock's name.
@@ -252,9 +241,7 @@ impl Lease {
     ///
     /// Dropping it leaves the lease held.
     pub async fn renew(&self) -> Result<()> {
-        engine::run(self.renewal()?)
-            .await?
-            .map_err(|error| error.at(self.name()))
+        engine::run(self.renewal()?).await?.map_err(|error| error.at(self.name()))
     }
 
     pub(crate) fn renew_blocking(&self) -> Result<()> {
@@ -289,11 +276,7 @@ impl Lease {
             None => return Err(Error::not_held("the lease was released before").at(self.name())),
         };
         let answer = if Handle::try_current().is_ok() {
-            releasing
-                .session
-                .backend
-                .release(&self.holding.claim, releasing.by)
-                .await
+            releasing.session.backend.release(&self.holding.claim, releasing.by).await
         } else {
             engine::run(releasing.request()).await?
         };
@@ -329,19 +312,13 @@ impl Lease {
     }
 
     fn session(&self) -> Result<&Arc<Session>> {
-        self.session
-            .get()
-            .ok_or_else(|| Error::lost(LossReason::Forked).at(self.name()))
+        self.session.get().ok_or_else(|| Error::lost(LossReason::Forked).at(self.name()))
     }
 
     /// Marks it releasing *before* anything is sent, so that a renewal that crosses the release
     /// is no loss. `None` if it was released before.
     fn begin_release(&self) -> Result<Option<Releasing>> {
-        if self
-            .holding
-            .loss()
-            .is_some_and(|reason| reason == LossReason::Forked)
-        {
+        if self.holding.loss().is_some_and(|reason| reason == LossReason::Forked) {
             return Err(Error::lost(LossReason::Forked).at(self.name()));
         }
         let session = self.session()?.clone();
@@ -352,13 +329,7 @@ impl Lease {
         session.keeper.forget(&self.holding);
         // A lease that is lost is released all the same: the server may still have it.
         let by = session.answer_by(self.holding.claim.ttl());
-        Ok(Some(Releasing {
-            session,
-            holding: self.holding.clone(),
-            lost,
-            by,
-            done: false,
-        }))
+        Ok(Some(Releasing { session, holding: self.holding.clone(), lost, by, done: false }))
     }
 }
 
@@ -371,13 +342,7 @@ impl Drop for Lease {
             session.keeper.forget(&self.holding);
             let by = session.answer_by(self.holding.claim.ttl());
             let (session, holding) = (session.clone(), self.holding.clone());
-            drop(Releasing {
-                session,
-                holding,
-                lost: None,
-                by,
-                done: false,
-            });
+            drop(Releasing { session, holding, lost: None, by, done: false });
         }
     }
 }
@@ -467,10 +432,6 @@ mod tests {
         testing::sleep(Duration::from_secs(3600));
         assert!(!holding.is_held());
         holding.prolong(Moment::now() + Duration::from_secs(10));
-        assert_eq!(
-            holding.loss(),
-            Some(LossReason::Expired),
-            "it never comes back"
-        );
+        assert_eq!(holding.loss(), Some(LossReason::Expired), "it never comes back");
     }
 }

@@ -27,13 +27,7 @@ impl Described {
         let checked = check_name(shared.prefix(), &name)
             .and_then(|()| options.check().map_err(|error| error.at(&name)));
         let label = options.label.as_str().into();
-        Self {
-            shared,
-            name,
-            options: Arc::new(options),
-            label,
-            checked,
-        }
+        Self { shared, name, options: Arc::new(options), label, checked }
     }
 
     pub(crate) fn check(&self) -> Result<()> {
@@ -63,18 +57,14 @@ pub struct Lock {
 impl Lock {
     pub(crate) fn new(shared: Arc<Shared>, name: String) -> Self {
         let described = Described::new(shared, name.into(), LockOptions::default());
-        Self {
-            described: Arc::new(described),
-        }
+        Self { described: Arc::new(described) }
     }
 
     fn with(self, change: impl FnOnce(&mut LockOptions)) -> Self {
         let mut options = (*self.described.options).clone();
         change(&mut options);
         let (shared, name) = (self.described.shared.clone(), self.described.name.clone());
-        Self {
-            described: Arc::new(Described::new(shared, name, options)),
-        }
+        Self { described: Arc::new(Described::new(shared, name, options)) }
     }
 
     /// How long a lease lasts without renewal, and so how long a crashed holder blocks others:
@@ -132,10 +122,7 @@ impl Lock {
     /// Dropped at any moment it leaves nothing behind: the queue is left, and a grant that
     /// raced with the drop is passed on.
     pub fn acquire(&self) -> Acquire {
-        Acquire {
-            described: self.described.clone(),
-            patience: Patience::Forever,
-        }
+        Acquire { described: self.described.clone(), patience: Patience::Forever }
     }
 
     /// Takes the lock if it is free at this moment; `None` if somebody has it or waits for it.
@@ -184,9 +171,7 @@ impl IntoFuture for Acquire {
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
             let name = self.described.name.clone();
-            start(self.described, self.patience)
-                .await?
-                .ok_or_else(|| busy().at(&name))
+            start(self.described, self.patience).await?.ok_or_else(|| busy().at(&name))
         })
     }
 }

@@ -74,10 +74,9 @@ impl ClientOptions {
     }
 
     pub(crate) fn check(&self) -> Result<()> {
-        for (name, time) in [
-            ("connect_timeout", self.connect_timeout),
-            ("response_timeout", self.response_timeout),
-        ] {
+        for (name, time) in
+            [("connect_timeout", self.connect_timeout), ("response_timeout", self.response_timeout)]
+        {
             if time.is_zero() || time > Duration::from_secs(3600) {
                 return Err(Error::invalid(
                     format!("{name} is {time:?}"),
@@ -100,12 +99,7 @@ pub(crate) struct LockOptions {
 
 impl Default for LockOptions {
     fn default() -> Self {
-        Self {
-            ttl: DEFAULT_TTL,
-            renew: true,
-            max_hold: None,
-            label: String::new(),
-        }
+        Self { ttl: DEFAULT_TTL, renew: true, max_hold: None, label: String::new() }
     }
 }
 
@@ -152,10 +146,7 @@ pub(crate) fn check_name(prefix: &str, name: &str) -> Result<()> {
     }
     let key = format!("{prefix}{name}");
     if key.len() > MAX_NAME_BYTES {
-        return Err(Error::invalid(
-            format!("the name has {} bytes", key.len()),
-            ADVICE,
-        ));
+        return Err(Error::invalid(format!("the name has {} bytes", key.len()), ADVICE));
     }
     let reserved = key
         .strip_suffix(['f', 'q', 'w', 'h'])
@@ -196,54 +187,25 @@ mod tests {
 
     #[test]
     fn names_that_cannot_be_served_are_refused() {
-        for name in [
-            "",
-            "a:fl:f",
-            "{x}:flt:w",
-            "a:fl:h",
-            "a{b",
-            "a}b",
-            "a{}b",
-            &"x".repeat(513),
-        ] {
+        for name in ["", "a:fl:f", "{x}:flt:w", "a:fl:h", "a{b", "a}b", "a{}b", &"x".repeat(513)] {
             assert!(refused(name), "{name:?}");
         }
-        assert!(
-            check_name("p:", &"x".repeat(511)).is_err(),
-            "the prefix counts"
-        );
+        assert!(check_name("p:", &"x".repeat(511)).is_err(), "the prefix counts");
     }
 
     #[test]
     fn ordinary_names_are_served() {
-        for name in [
-            "a",
-            "{user}:1",
-            "job 7",
-            "a:fl:x",
-            "\u{0}",
-            &"x".repeat(512),
-        ] {
+        for name in ["a", "{user}:1", "job 7", "a:fl:x", "\u{0}", &"x".repeat(512)] {
             assert!(!refused(name), "{name:?}");
         }
     }
 
     #[test]
     fn limits_of_a_lock_are_checked() {
-        let with = |ttl, renew| {
-            LockOptions {
-                ttl,
-                renew,
-                ..LockOptions::default()
-            }
-            .check()
-        };
+        let with = |ttl, renew| LockOptions { ttl, renew, ..LockOptions::default() }.check();
         assert!(with(Duration::from_millis(49), true).is_err());
         assert!(with(MIN_TTL, true).is_ok());
-        assert!(
-            with(Duration::from_secs(3601), true).is_err(),
-            "a slip of the unit"
-        );
+        assert!(with(Duration::from_secs(3601), true).is_err(), "a slip of the unit");
         assert!(with(Duration::from_secs(3601), false).is_ok());
         assert!(with(MAX_TTL, false).is_ok());
         assert!(with(MAX_TTL + Duration::from_millis(1), false).is_err());

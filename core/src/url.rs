@@ -60,11 +60,8 @@ pub(crate) struct RedisUrl {
 /// As shown to people: without the password.
 impl fmt::Display for RedisUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let host = if self.host.contains(':') {
-            format!("[{}]", self.host)
-        } else {
-            self.host.clone()
-        };
+        let host =
+            if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
         write!(f, "redis://{host}:{}/{}", self.port, self.db)
     }
 }
@@ -89,10 +86,7 @@ pub(crate) fn parse(url: &str) -> Result<RedisUrl> {
         _ => return Err(Error::invalid("the URL's scheme is unknown", FORM)),
     }
     if rest.contains(char::is_whitespace) || rest.contains(char::is_control) {
-        return Err(Error::invalid(
-            "the URL has a space or a control character",
-            FORM,
-        ));
+        return Err(Error::invalid("the URL has a space or a control character", FORM));
     }
     if rest.contains('#') {
         return Err(Error::invalid("the URL has a # part", FORM));
@@ -109,21 +103,11 @@ pub(crate) fn parse(url: &str) -> Result<RedisUrl> {
         None => (None, authority),
     };
     let (host, port) = parse_host(host_port)?;
-    let mut parsed = RedisUrl {
-        host,
-        port,
-        db: 0,
-        username: None,
-        password: None,
-        prefix: None,
-        resp2: false,
-    };
+    let mut parsed =
+        RedisUrl { host, port, db: 0, username: None, password: None, prefix: None, resp2: false };
     if let Some(user_info) = user_info {
         if user_info.contains('@') {
-            return Err(Error::invalid(
-                "the URL's user or password has an unescaped @",
-                FORM,
-            ));
+            return Err(Error::invalid("the URL's user or password has an unescaped @", FORM));
         }
         let (user, password) = match user_info.split_once(':') {
             Some((user, password)) => (user, Some(password)),
@@ -162,17 +146,11 @@ fn parse_host(text: &str) -> Result<(String, u16)> {
             .split_once(']')
             .ok_or_else(|| Error::invalid("the URL's host has [ without ]", FORM))?;
         if host.parse::<std::net::Ipv6Addr>().is_err() {
-            return Err(Error::invalid(
-                "the URL's host in [ ] is no IPv6 address",
-                FORM,
-            ));
+            return Err(Error::invalid("the URL's host in [ ] is no IPv6 address", FORM));
         }
         match port {
             "" => (host.to_owned(), None),
-            _ => (
-                host.to_owned(),
-                Some(port.strip_prefix(':').ok_or_else(bad_port)?),
-            ),
+            _ => (host.to_owned(), Some(port.strip_prefix(':').ok_or_else(bad_port)?)),
         }
     } else {
         match text.split_once(':') {
@@ -185,26 +163,15 @@ fn parse_host(text: &str) -> Result<(String, u16)> {
     }
     let port = match port {
         None => 6379,
-        Some(digits) => digits
-            .parse()
-            .ok()
-            .filter(|&port| port != 0)
-            .ok_or_else(bad_port)?,
+        Some(digits) => digits.parse().ok().filter(|&port| port != 0).ok_or_else(bad_port)?,
     };
     Ok((host, port))
 }
 
 fn parse_db(digits: &str) -> Result<u32> {
-    digits
-        .parse()
-        .ok()
-        .filter(|_| !digits.starts_with('+'))
-        .ok_or_else(|| {
-            Error::invalid(
-                "the URL's database is not a whole number",
-                "write it as /0 or ?db=0",
-            )
-        })
+    digits.parse().ok().filter(|_| !digits.starts_with('+')).ok_or_else(|| {
+        Error::invalid("the URL's database is not a whole number", "write it as /0 or ?db=0")
+    })
 }
 
 /// Reads the part after `?`; gives the database if it is named there.
@@ -261,12 +228,7 @@ fn set_login(parsed: &mut RedisUrl, name: &str, value: String) -> Result<()> {
 
 /// Resolves `%41` and the like.
 fn decode(text: &str) -> Result<String> {
-    let bad = || {
-        Error::invalid(
-            "the URL has a % that is not followed by two hex digits",
-            FORM,
-        )
-    };
+    let bad = || Error::invalid("the URL has a % that is not followed by two hex digits", FORM);
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((&byte, tail)) = rest.split_first() {
@@ -275,9 +237,7 @@ fn decode(text: &str) -> Result<String> {
             rest = tail;
             continue;
         }
-        let hex = tail
-            .get(..2)
-            .filter(|hex| hex.iter().all(u8::is_ascii_hexdigit));
+        let hex = tail.get(..2).filter(|hex| hex.iter().all(u8::is_ascii_hexdigit));
         let hex = std::str::from_utf8(hex.ok_or_else(bad)?).map_err(|_| bad())?;
         bytes.push(u8::from_str_radix(hex, 16).map_err(|_| bad())?);
         rest = &tail[2..];
@@ -297,20 +257,14 @@ mod tests {
     #[test]
     fn both_libraries_ways_are_taken() {
         let plain = ok("redis://localhost");
-        assert_eq!(
-            (plain.host.as_str(), plain.port, plain.db),
-            ("localhost", 6379, 0)
-        );
+        assert_eq!((plain.host.as_str(), plain.port, plain.db), ("localhost", 6379, 0));
         assert_eq!(ok("redis://h:7000/3").db, 3);
         assert_eq!(ok("redis://h?db=3").db, 3);
         assert_eq!(ok("redis://h/3?db=3").db, 3);
         assert_eq!(ok("REDIS://h/").host, "h");
         assert_eq!(ok("redis://[::1]:7000").host, "::1");
         assert!(ok("redis://h?protocol=2").resp2);
-        assert_eq!(
-            ok("redis://h?prefix=app%3A").prefix.as_deref(),
-            Some("app:")
-        );
+        assert_eq!(ok("redis://h?prefix=app%3A").prefix.as_deref(), Some("app:"));
         for url in ["redis://u:p%40s@h", "redis://h?username=u&password=p%40s"] {
             let url = ok(url);
             assert_eq!(url.username.as_deref(), Some("u"));
@@ -352,10 +306,7 @@ mod tests {
             let error = parse(url).expect_err(url);
             assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{url}");
         }
-        assert_eq!(
-            parse("rediss://h").unwrap_err().kind(),
-            ErrorKind::Unsupported
-        );
+        assert_eq!(parse("rediss://h").unwrap_err().kind(), ErrorKind::Unsupported);
     }
 
     #[test]
@@ -370,10 +321,7 @@ mod tests {
             "redis://u:p?canary@h",
             "redis://u:p/canary@h",
         ] {
-            assert!(
-                !format!("{0:?} {0}", parse(bad).unwrap_err()).contains("canary"),
-                "{bad}"
-            );
+            assert!(!format!("{0:?} {0}", parse(bad).unwrap_err()).contains("canary"), "{bad}");
         }
     }
 }

@@ -12,9 +12,7 @@ use fencelock::{ClientOptions, ErrorKind, LossReason};
 
 fn calls(stage: &Stage) -> u64 {
     let stats: String = stage.ask("INFO commandstats");
-    let line = stats
-        .lines()
-        .find(|line| line.starts_with("cmdstat_evalsha:"));
+    let line = stats.lines().find(|line| line.starts_with("cmdstat_evalsha:"));
     let count = line.and_then(|line| line.split(['=', ',']).nth(1));
     count.map_or(0, |count| count.parse().unwrap())
 }
@@ -38,9 +36,7 @@ fn a_contended_section_is_two_calls() {
     let stage = Stage::new();
     let turns = 40;
     let done = Arc::new(AtomicU64::new(0));
-    let clients: Vec<_> = (0..4)
-        .map(|_| Client::connect(&stage.url()).unwrap())
-        .collect();
+    let clients: Vec<_> = (0..4).map(|_| Client::connect(&stage.url()).unwrap()).collect();
     for client in &clients {
         client.lock("a").acquire().unwrap().release().unwrap();
     }
@@ -64,11 +60,7 @@ fn a_contended_section_is_two_calls() {
     let sections = done.load(Ordering::Relaxed);
     assert_eq!(sections, 4 * turns);
     // A machine that stalls for a second makes a heartbeat; nothing else may add a call.
-    assert!(
-        calls(&stage) - before <= 2 * sections + 4,
-        "{}",
-        calls(&stage) - before
-    );
+    assert!(calls(&stage) - before <= 2 * sections + 4, "{}", calls(&stage) - before);
     assert!(stage.is_clean("a"));
 }
 
@@ -86,27 +78,19 @@ fn a_second_release_is_told() {
 #[test]
 fn an_interrupt_ends_the_wait_and_leaves_the_queue() {
     let stage = Stage::new();
-    let (a, b) = (
-        Client::connect(&stage.url()).unwrap(),
-        Client::connect(&stage.url()).unwrap(),
-    );
+    let (a, b) = (Client::connect(&stage.url()).unwrap(), Client::connect(&stage.url()).unwrap());
     let held = a.lock("a").acquire().unwrap();
     let stop = Arc::new(AtomicBool::new(false));
     let waiting = std::thread::spawn({
         let stop = stop.clone();
         move || {
             let mut interrupt = || stop.load(Ordering::Relaxed);
-            b.lock("a")
-                .acquire_with(None, Some(&mut interrupt))
-                .map(drop)
+            b.lock("a").acquire_with(None, Some(&mut interrupt)).map(drop)
         }
     });
     eventually("one waits", || stage.waiters("a") == 1);
     stop.store(true, Ordering::Relaxed);
-    assert_eq!(
-        waiting.join().unwrap().unwrap_err().kind(),
-        ErrorKind::Cancelled
-    );
+    assert_eq!(waiting.join().unwrap().unwrap_err().kind(), ErrorKind::Cancelled);
     eventually("the queue is left", || stage.waiters("a") == 0);
     assert!(held.is_held());
 }
@@ -131,28 +115,16 @@ fn on_lost_calls_back_once_with_the_reason() {
     let stage = Stage::new();
     let client = Client::connect(&stage.url()).unwrap();
     let (send, receive) = mpsc::channel();
-    let lease = client
-        .lock("a")
-        .ttl(Duration::from_millis(100))
-        .renew(false)
-        .acquire()
-        .unwrap();
+    let lease = client.lock("a").ttl(Duration::from_millis(100)).renew(false).acquire().unwrap();
     lease.on_lost(move |reason| send.send(reason).unwrap());
-    assert_eq!(
-        receive.recv_timeout(Duration::from_secs(5)),
-        Ok(LossReason::Expired)
-    );
+    assert_eq!(receive.recv_timeout(Duration::from_secs(5)), Ok(LossReason::Expired));
 
     let (send, receive) = mpsc::channel();
     let lease = client.lock("b").acquire().unwrap();
     lease.on_lost(move |reason| send.send(reason).unwrap());
     lease.release().unwrap();
     let outcome = receive.recv_timeout(Duration::from_secs(5));
-    assert_eq!(
-        outcome,
-        Err(mpsc::RecvTimeoutError::Disconnected),
-        "a release is no loss"
-    );
+    assert_eq!(outcome, Err(mpsc::RecvTimeoutError::Disconnected), "a release is no loss");
 }
 
 #[test]
@@ -161,11 +133,7 @@ fn a_server_that_forgot_its_scripts_is_not_noticed() {
     let client = Client::connect(&stage.url()).unwrap();
     for _ in 0..3 {
         let _: () = stage.ask("SCRIPT FLUSH");
-        let lease = client
-            .lock("a")
-            .ttl(Duration::from_millis(300))
-            .acquire()
-            .unwrap();
+        let lease = client.lock("a").ttl(Duration::from_millis(300)).acquire().unwrap();
         let _: () = stage.ask("SCRIPT FLUSH");
         lease.renew().unwrap();
         let _: () = stage.ask("SCRIPT FLUSH");
@@ -193,29 +161,20 @@ fn a_server_that_comes_back_is_found() {
     let client = Client::connect(&stage.url()).unwrap();
     let lease = client.lock("a").acquire().unwrap();
     stage.server.kill();
-    let error = client
-        .lock("b")
-        .acquire_timeout(Duration::from_secs(2))
-        .unwrap_err();
+    let error = client.lock("b").acquire_timeout(Duration::from_secs(2)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable);
     assert!(error.is_retryable());
     stage.server.restart();
     let fence = lease.fence();
     let again = client.lock("a").acquire().unwrap();
-    assert!(
-        again.fence() > fence,
-        "the fence grows although the server forgot it"
-    );
+    assert!(again.fence() > fence, "the fence grows although the server forgot it");
     assert_eq!(lease.renew().unwrap_err().loss(), Some(LossReason::Refused));
 }
 
 #[test]
 fn a_waiter_outlives_a_restart_of_the_server() {
     let stage = Stage::new();
-    let (a, b) = (
-        Client::connect(&stage.url()).unwrap(),
-        Client::connect(&stage.url()).unwrap(),
-    );
+    let (a, b) = (Client::connect(&stage.url()).unwrap(), Client::connect(&stage.url()).unwrap());
     let held = a.lock("a").acquire().unwrap();
     let waiting = std::thread::spawn(move || b.lock("a").acquire());
     eventually("one waits", || stage.waiters("a") == 1);
@@ -233,15 +192,9 @@ fn a_stalled_server_ends_an_attempt_no_later_than_the_lease() {
     lock.acquire().unwrap().release().unwrap();
     stage.server.pause();
     let begun = Instant::now();
-    let error = lock
-        .acquire_timeout(Duration::from_millis(600))
-        .unwrap_err();
+    let error = lock.acquire_timeout(Duration::from_millis(600)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable);
-    assert!(
-        begun.elapsed() < Duration::from_secs(4),
-        "{:?}",
-        begun.elapsed()
-    );
+    assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
     stage.server.resume();
     eventually("nothing is left", || stage.is_clean("a"));
 }
@@ -263,14 +216,8 @@ fn bad_input_is_refused_before_anything_is_sent() {
         client.lock("a").label("l".repeat(129)),
     ] {
         assert_eq!(kind(lock.check().unwrap_err()), ErrorKind::InvalidArgument);
-        assert_eq!(
-            kind(lock.acquire().unwrap_err()),
-            ErrorKind::InvalidArgument
-        );
-        assert_eq!(
-            kind(lock.try_acquire().unwrap_err()),
-            ErrorKind::InvalidArgument
-        );
+        assert_eq!(kind(lock.acquire().unwrap_err()), ErrorKind::InvalidArgument);
+        assert_eq!(kind(lock.try_acquire().unwrap_err()), ErrorKind::InvalidArgument);
     }
     assert_eq!(calls(&stage), before);
     let options = ClientOptions::new().connect_timeout(Duration::ZERO);
@@ -278,10 +225,7 @@ fn bad_input_is_refused_before_anything_is_sent() {
         kind(Client::connect_with(&stage.url(), options).unwrap_err()),
         ErrorKind::InvalidArgument
     );
-    assert_eq!(
-        kind(Client::connect("redis://127.0.0.1:1").unwrap_err()),
-        ErrorKind::Unavailable
-    );
+    assert_eq!(kind(Client::connect("redis://127.0.0.1:1").unwrap_err()), ErrorKind::Unavailable);
 }
 
 #[test]
@@ -297,13 +241,7 @@ fn a_wrong_password_is_denied_and_never_shown() {
     assert_eq!(error.kind(), ErrorKind::Denied);
     assert!(!format!("{error} {error:?} {lazy:?}").contains("canary"));
     let right = stage.url().replace("redis://", "redis://:right@");
-    Client::connect(&right)
-        .unwrap()
-        .lock("a")
-        .acquire()
-        .unwrap()
-        .release()
-        .unwrap();
+    Client::connect(&right).unwrap().lock("a").acquire().unwrap().release().unwrap();
 }
 
 #[test]
@@ -312,10 +250,7 @@ fn another_type_at_the_key_is_an_error_and_is_left_alone() {
     let client = Client::connect(&stage.url()).unwrap();
     let _: u64 = stage.ask("RPUSH a 1");
     let error = client.lock("a").acquire().unwrap_err();
-    assert_eq!(
-        (error.kind(), error.lock()),
-        (ErrorKind::Backend, Some("a"))
-    );
+    assert_eq!((error.kind(), error.lock()), (ErrorKind::Backend, Some("a")));
     assert_eq!(stage.ask::<String>("TYPE a"), "list");
 }
 
@@ -323,10 +258,7 @@ fn another_type_at_the_key_is_an_error_and_is_left_alone() {
 fn databases_are_apart() {
     let stage = Stage::new();
     let other = stage.url().replace("/0", "/3");
-    let (a, b) = (
-        Client::connect(&stage.url()).unwrap(),
-        Client::connect(&other).unwrap(),
-    );
+    let (a, b) = (Client::connect(&stage.url()).unwrap(), Client::connect(&other).unwrap());
     let _held = a.lock("a").acquire().unwrap();
     let lease = b.lock("a").try_acquire().unwrap().unwrap();
     assert!(lease.is_held());
@@ -336,22 +268,17 @@ fn databases_are_apart() {
 fn a_server_without_push_is_served_over_a_second_connection() {
     let stage = Stage::new();
     let url = format!("{}?protocol=2", stage.url());
-    let (a, b) = (
-        Client::connect(&url).unwrap(),
-        Client::connect(&url).unwrap(),
-    );
+    let (a, b) = (Client::connect(&url).unwrap(), Client::connect(&url).unwrap());
     a.lock("a").acquire().unwrap().release().unwrap();
     let held = a.lock("a").acquire().unwrap();
     let waiting = std::thread::spawn(move || b.lock("a").acquire());
     eventually("one waits", || stage.waiters("a") == 1);
     let before = calls(&stage);
     held.release().unwrap();
-    assert!(waiting.join().unwrap().unwrap().is_held());
-    assert_eq!(
-        calls(&stage) - before,
-        1,
-        "woken by the message, not by a poll"
-    );
+    let lease = waiting.join().unwrap().unwrap();
+    let woken_by = calls(&stage) - before;
+    assert_eq!(woken_by, 1, "the message, not a poll");
+    assert!(lease.is_held());
 }
 
 #[test]

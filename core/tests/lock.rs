@@ -74,23 +74,10 @@ async fn a_timeout_is_told_and_leaves_the_queue() {
     let stage = Stage::new();
     let (a, b) = (client(&stage).await, client(&stage).await);
     let held = a.lock("a").acquire().await.unwrap();
-    let error = b
-        .lock("a")
-        .acquire()
-        .timeout(Duration::from_millis(60))
-        .await
-        .unwrap_err();
-    assert_eq!(
-        (error.kind(), error.lock()),
-        (ErrorKind::AcquireTimeout, Some("a"))
-    );
+    let error = b.lock("a").acquire().timeout(Duration::from_millis(60)).await.unwrap_err();
+    assert_eq!((error.kind(), error.lock()), (ErrorKind::AcquireTimeout, Some("a")));
     eventually("the queue is empty", || stage.waiters("a") == 0);
-    let error = b
-        .lock("a")
-        .acquire()
-        .timeout(Duration::ZERO)
-        .await
-        .unwrap_err();
+    let error = b.lock("a").acquire().timeout(Duration::ZERO).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::AcquireTimeout);
     assert!(held.is_held());
 }
@@ -99,12 +86,7 @@ async fn a_timeout_is_told_and_leaves_the_queue() {
 async fn a_lease_is_renewed_past_its_ttl() {
     let stage = Stage::new();
     let client = client(&stage).await;
-    let lease = client
-        .lock("a")
-        .ttl(Duration::from_millis(300))
-        .acquire()
-        .await
-        .unwrap();
+    let lease = client.lock("a").ttl(Duration::from_millis(300)).acquire().await.unwrap();
     let lost = tokio::time::timeout(Duration::from_millis(1000), lease.lost()).await;
     assert!(lost.is_err() && lease.is_held());
     lease.release().await.unwrap();
@@ -114,52 +96,33 @@ async fn a_lease_is_renewed_past_its_ttl() {
 async fn without_renewal_a_lease_expires_before_the_servers_copy() {
     let stage = Stage::new();
     let client = client(&stage).await;
-    let lock = client
-        .lock("a")
-        .ttl(Duration::from_millis(400))
-        .renew(false);
+    let lock = client.lock("a").ttl(Duration::from_millis(400)).renew(false);
     let lease = lock.acquire().await.unwrap();
     assert_eq!(lease.lost().await, LossReason::Expired);
     assert!(!lease.is_held());
     assert_eq!(lease.remaining(), Duration::ZERO);
     assert_eq!(lease.check().unwrap_err().loss(), Some(LossReason::Expired));
     let error = lease.release().await.unwrap_err();
-    assert_eq!(
-        (error.kind(), error.loss()),
-        (ErrorKind::Lost, Some(LossReason::Expired))
-    );
+    assert_eq!((error.kind(), error.loss()), (ErrorKind::Lost, Some(LossReason::Expired)));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn max_hold_ends_a_lease_that_is_renewed() {
     let stage = Stage::new();
     let client = client(&stage).await;
-    let lock = client
-        .lock("a")
-        .ttl(Duration::from_millis(300))
-        .max_hold(Duration::from_millis(700));
+    let lock =
+        client.lock("a").ttl(Duration::from_millis(300)).max_hold(Duration::from_millis(700));
     let lease = lock.acquire().await.unwrap();
     assert_eq!(lease.lost().await, LossReason::MaxHold);
-    assert_eq!(
-        lease.release().await.unwrap_err().loss(),
-        Some(LossReason::MaxHold)
-    );
-    assert!(
-        stage.is_clean("a"),
-        "releasing what was lost gives it back early"
-    );
+    assert_eq!(lease.release().await.unwrap_err().loss(), Some(LossReason::MaxHold));
+    assert!(stage.is_clean("a"), "releasing what was lost gives it back early");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_deleted_key_is_noticed_by_the_renewal() {
     let stage = Stage::new();
     let client = client(&stage).await;
-    let lease = client
-        .lock("a")
-        .ttl(Duration::from_millis(300))
-        .acquire()
-        .await
-        .unwrap();
+    let lease = client.lock("a").ttl(Duration::from_millis(300)).acquire().await.unwrap();
     let _: u64 = stage.ask("DEL a");
     assert_eq!(lease.lost().await, LossReason::Refused);
 }
@@ -168,10 +131,7 @@ async fn a_deleted_key_is_noticed_by_the_renewal() {
 async fn a_guarded_future_ends_with_the_lease() {
     let stage = Stage::new();
     let client = client(&stage).await;
-    let lock = client
-        .lock("a")
-        .ttl(Duration::from_millis(100))
-        .renew(false);
+    let lock = client.lock("a").ttl(Duration::from_millis(100)).renew(false);
     let lease = lock.acquire().await.unwrap();
     assert_eq!(lease.guard(async { 7 }).await.unwrap(), 7);
     let error = lease.guard(std::future::pending::<()>()).await.unwrap_err();
@@ -190,12 +150,7 @@ async fn a_dropped_lease_is_released() {
 async fn an_abandoned_lease_lapses_and_is_not_released() {
     let stage = Stage::new();
     let client = client(&stage).await;
-    let lease = client
-        .lock("a")
-        .ttl(Duration::from_millis(400))
-        .acquire()
-        .await
-        .unwrap();
+    let lease = client.lock("a").ttl(Duration::from_millis(400)).acquire().await.unwrap();
     lease.abandon();
     assert!(!lease.is_held());
     drop(lease);
@@ -214,10 +169,7 @@ async fn renewing_by_hand_gives_the_full_ttl() {
     lease.renew().await.unwrap();
     assert!(lease.remaining() > Duration::from_millis(3700));
     let _: u64 = stage.ask("DEL a");
-    assert_eq!(
-        lease.renew().await.unwrap_err().loss(),
-        Some(LossReason::Refused)
-    );
+    assert_eq!(lease.renew().await.unwrap_err().loss(), Some(LossReason::Refused));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -229,10 +181,7 @@ async fn inspect_shows_holder_and_waiters_but_no_token() {
     let token: String = stage.ask("GET a");
     let seen = client.inspect("a").await.unwrap();
     let holder = seen.holder.clone().unwrap();
-    assert_eq!(
-        (holder.fence, holder.label.as_str()),
-        (Some(lease.fence()), "job 7")
-    );
+    assert_eq!((holder.fence, holder.label.as_str()), (Some(lease.fence()), "job 7"));
     assert!(!holder.foreign && holder.ttl == Some(Duration::from_secs(10)));
     assert!(!format!("{seen:?} {lease:?} {client:?}").contains(&token[4..]));
     lease.release().await.unwrap();
@@ -244,9 +193,7 @@ async fn inspect_shows_holder_and_waiters_but_no_token() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn prefixes_keep_clients_apart() {
     let stage = Stage::new();
-    let one = Client::connect(&format!("{}?prefix=one:", stage.url()))
-        .await
-        .unwrap();
+    let one = Client::connect(&format!("{}?prefix=one:", stage.url())).await.unwrap();
     let options = ClientOptions::new().prefix("two:");
     let two = Client::connect_with(&stage.url(), options).await.unwrap();
     let a = one.lock("a").acquire().await.unwrap();
@@ -258,10 +205,7 @@ async fn prefixes_keep_clients_apart() {
     });
     eventually("one waits", || stage.waiters("two:a") == 1);
     b.release().await.unwrap();
-    assert!(
-        waiting.await.unwrap().unwrap().is_held(),
-        "messages name the key with its prefix"
-    );
+    assert!(waiting.await.unwrap().unwrap().is_held(), "messages name the key with its prefix");
     assert!(a.is_held());
 }
 
@@ -277,17 +221,11 @@ async fn closing_releases_and_ends_waits() {
     });
     eventually("one waits", || stage.waiters("a") == 1);
     b.close().await;
-    assert_eq!(
-        waiting.await.unwrap().unwrap_err().kind(),
-        ErrorKind::Closed
-    );
+    assert_eq!(waiting.await.unwrap().unwrap_err().kind(), ErrorKind::Closed);
     assert_eq!(own.loss(), Some(LossReason::Closed));
     assert!(stage.is_clean("own"));
     assert_eq!(stage.waiters("a"), 0);
-    assert_eq!(
-        b.lock("b").acquire().await.unwrap_err().kind(),
-        ErrorKind::Closed
-    );
+    assert_eq!(b.lock("b").acquire().await.unwrap_err().kind(), ErrorKind::Closed);
     b.close().await;
     assert!(held.is_held());
 }

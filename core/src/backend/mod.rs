@@ -41,11 +41,7 @@ impl Claim {
 
     /// The same wish under a new token, at the place in the queue that the old one had.
     pub(crate) fn renamed(&self, ticket: u64) -> Result<Self> {
-        Ok(Self {
-            token: Token::generate()?,
-            ticket,
-            ..self.clone()
-        })
+        Ok(Self { token: Token::generate()?, ticket, ..self.clone() })
     }
 }
 
@@ -58,11 +54,7 @@ pub(crate) enum Answer {
     Busy,
     /// In the queue, at the place `ticket` if it was told now. If a signal says that it was
     /// granted, the lease is valid until `granted_until`; without one, poll at `look_at`.
-    Queued {
-        ticket: Option<u64>,
-        look_at: Moment,
-        granted_until: Moment,
-    },
+    Queued { ticket: Option<u64>, look_at: Moment, granted_until: Moment },
     /// Not in the queue any more: the token is spent.
     Gone,
 }
@@ -79,11 +71,7 @@ pub(crate) enum Released {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Signal {
     /// The claim with this token on this lock was granted.
-    Granted {
-        name: String,
-        token: Token,
-        fence: u64,
-    },
+    Granted { name: String, token: Token, fence: u64 },
     /// Signals may have been missed: look at every claim.
     LookAll,
 }

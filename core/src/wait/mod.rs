@@ -80,11 +80,7 @@ enum Stage {
     /// To be sent at this moment.
     Join { at: Moment },
     /// In the server's queue.
-    Queued {
-        ticket: u64,
-        look_at: Moment,
-        granted_until: Moment,
-    },
+    Queued { ticket: u64, look_at: Moment, granted_until: Moment },
 }
 
 /// A wait of this length for a lock that this very process holds is worth a line in the log.
@@ -158,11 +154,7 @@ impl Waiting {
         let id = table.last_id;
         table.tokens.insert(claim.token, id);
         table.waiters.insert(id, waiter);
-        Place {
-            id,
-            slot,
-            session: Native::new(session.clone()),
-        }
+        Place { id, slot, session: Native::new(session.clone()) }
     }
 
     /// A signal says that a claim was granted.
@@ -229,9 +221,7 @@ impl Waiting {
         };
         let mut tasks = tokio::task::JoinSet::new();
         for waiter in waiters {
-            waiter
-                .slot
-                .fill(Err(Error::closed().at(&waiter.claim.name)));
+            waiter.slot.fill(Err(Error::closed().at(&waiter.claim.name)));
             let session = session.clone();
             tasks.spawn(async move { session.backend.withdraw(&waiter.claim, by).await });
         }
@@ -304,10 +294,7 @@ impl Place {
             room.changed.notify_one();
         } else {
             let changed = Arc::new(Notify::new());
-            let room = Room {
-                changed: changed.clone(),
-                ids: vec![self.id],
-            };
+            let room = Room { changed: changed.clone(), ids: vec![self.id] };
             table.rooms.insert(name.clone(), room);
             drop(guard);
             engine::spawn(room::run(session.clone(), name, changed));
@@ -360,10 +347,7 @@ fn give_back(session: &Arc<Session>, name: &str, token: Token) {
         if let Err(error) = session.backend.withdraw(&claim, by).await
             && error.kind() != ErrorKind::Closed
         {
-            tracing::warn!(
-                lock = &*claim.name,
-                "a late grant was left to lapse: {error}"
-            );
+            tracing::warn!(lock = &*claim.name, "a late grant was left to lapse: {error}");
         }
     });
 }

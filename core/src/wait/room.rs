@@ -76,19 +76,11 @@ pub(super) fn note(waiter: &mut Waiter, answer: &Result<Answer>, now: Moment) ->
 fn heard(waiter: &mut Waiter, answer: Answer, now: Moment) -> Then {
     match answer {
         Answer::Granted { fence, valid_until } => return Then::Granted { fence, valid_until },
-        Answer::Queued {
-            ticket,
-            look_at,
-            granted_until,
-        } => {
+        Answer::Queued { ticket, look_at, granted_until } => {
             let look_soon = matches!(waiter.stage, Stage::Attempting { look_soon: true });
             let look_at = if look_soon { now } else { look_at };
             let ticket = ticket.unwrap_or_else(|| waiter.ticket());
-            waiter.stage = Stage::Queued {
-                ticket,
-                look_at,
-                granted_until,
-            };
+            waiter.stage = Stage::Queued { ticket, look_at, granted_until };
         }
         Answer::Busy => waiter.stage = Stage::Join { at: now },
         Answer::Gone => {
@@ -138,11 +130,7 @@ impl Waiting {
             table.rooms.remove(name);
             return None;
         }
-        let mut plan = Plan {
-            expired: Vec::new(),
-            task: None,
-            next: Moment::NEVER,
-        };
+        let mut plan = Plan { expired: Vec::new(), task: None, next: Moment::NEVER };
         let mut joining = None;
         let mut polling = Vec::new();
         let mut must_poll = false;
@@ -154,11 +142,7 @@ impl Waiting {
                 plan.expired.extend(table.remove(id));
                 continue;
             }
-            let tell_at = if waiter.told {
-                Moment::NEVER
-            } else {
-                waiter.since + SUSPICIOUS
-            };
+            let tell_at = if waiter.told { Moment::NEVER } else { waiter.since + SUSPICIOUS };
             if now >= tell_at {
                 waiter.told = true;
                 tell(session, waiter);
@@ -194,10 +178,7 @@ impl Waiting {
         for (id, claim, answer) in answers {
             let mut guard = self.table();
             let table = &mut *guard;
-            let waiter = table
-                .waiters
-                .get_mut(&id)
-                .filter(|w| w.claim.token == claim.token);
+            let waiter = table.waiters.get_mut(&id).filter(|w| w.claim.token == claim.token);
             let Some(waiter) = waiter else {
                 drop(guard);
                 // The caller left meanwhile; its withdrawal went behind this request.
@@ -250,10 +231,7 @@ impl Table {
         let mut claims = Vec::new();
         for (look_at, id) in queued.into_iter().take(POLL_MOST) {
             let claim = &self.waiters.get(&id)?.claim;
-            let slack = claim
-                .ttl()
-                .clamp(Duration::from_secs(3), Duration::from_secs(30))
-                / 9;
+            let slack = claim.ttl().clamp(Duration::from_secs(3), Duration::from_secs(30)) / 9;
             if look_at > now + slack {
                 break;
             }
@@ -268,9 +246,7 @@ impl Table {
 pub(super) async fn run(session: Arc<Session>, name: Arc<str>, changed: Arc<Notify>) {
     let mut request: Option<Boxed<'static, Answers>> = None;
     loop {
-        let plan = session
-            .waiting
-            .plan(&session, &name, Moment::now(), request.is_none());
+        let plan = session.waiting.plan(&session, &name, Moment::now(), request.is_none());
         let Some(plan) = plan else { return };
         for waiter in plan.expired {
             engine::spawn(give_up(session.clone(), waiter));
@@ -305,26 +281,15 @@ async fn perform(session: Arc<Session>, task: Task) -> Answers {
             vec![(id, claim, answer)]
         }
         Task::Poll(ids, claims) => {
-            let shortest = claims
-                .iter()
-                .map(|claim| claim.ttl())
-                .min()
-                .unwrap_or_default();
-            let answers = session
-                .backend
-                .poll(&claims, session.answer_by(shortest))
-                .await;
+            let shortest = claims.iter().map(|claim| claim.ttl()).min().unwrap_or_default();
+            let answers = session.backend.poll(&claims, session.answer_by(shortest)).await;
             let mut answers = match answers {
                 Ok(answers) => answers.into_iter().map(Ok).collect(),
                 Err(error) => vec![Err(error); claims.len()],
             };
             let missing = || Err(crate::backend::not_understood("poll"));
             answers.resize_with(claims.len(), missing);
-            ids.into_iter()
-                .zip(claims)
-                .zip(answers)
-                .map(|((id, c), a)| (id, c, a))
-                .collect()
+            ids.into_iter().zip(claims).zip(answers).map(|((id, c), a)| (id, c, a)).collect()
         }
     }
 }
@@ -344,10 +309,7 @@ async fn give_up(session: Arc<Session>, mut waiter: Waiter) {
 pub(crate) fn timed_out(waited: Duration) -> Error {
     Error::new(
         ErrorKind::AcquireTimeout,
-        format!(
-            "not acquired in {:.3} s, somebody else holds it",
-            waited.as_secs_f64()
-        ),
+        format!("not acquired in {:.3} s, somebody else holds it", waited.as_secs_f64()),
         "wait longer (timeout), hold it for less, or look at who holds it with inspect",
     )
 }

@@ -74,10 +74,7 @@ impl Slot {
                 if let Some(outcome) = state.outcome.take() {
                     return outcome;
                 }
-                state = self
-                    .filled
-                    .wait(state)
-                    .unwrap_or_else(PoisonError::into_inner);
+                state = self.filled.wait(state).unwrap_or_else(PoisonError::into_inner);
             }
         };
         loop {
@@ -104,9 +101,5 @@ impl Slot {
 }
 
 pub(crate) fn interrupted() -> Error {
-    Error::new(
-        ErrorKind::Cancelled,
-        "the wait was interrupted",
-        "acquire again if still wanted",
-    )
+    Error::new(ErrorKind::Cancelled, "the wait was interrupted", "acquire again if still wanted")
 }

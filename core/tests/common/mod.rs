@@ -12,9 +12,7 @@ pub(crate) struct Stage {
 
 impl Stage {
     pub(crate) fn new() -> Self {
-        Self {
-            server: TestServer::start(),
-        }
+        Self { server: TestServer::start() }
     }
 
     pub(crate) fn url(&self) -> String {

@@ -44,9 +44,7 @@ pub(super) async fn open_tcp(url: &RedisUrl, by: Moment) -> Result<TcpStream> {
     };
     match tokio::time::timeout_at(by.for_timer(), connect).await {
         Ok(result) => result.map_err(failed),
-        Err(_) => Err(Error::unavailable(format!(
-            "{server} did not answer to connect in time"
-        ))),
+        Err(_) => Err(Error::unavailable(format!("{server} did not answer to connect in time"))),
     }
 }
 
@@ -61,19 +59,12 @@ impl Wire {
     pub(super) fn new(stream: TcpStream) -> Self {
         use std::os::fd::AsRawFd;
         let inherited = Inherited::register(stream.as_raw_fd());
-        Self {
-            stream: Native::new(stream),
-            _inherited: inherited,
-        }
+        Self { stream: Native::new(stream), _inherited: inherited }
     }
 
     fn stream(self: Pin<&mut Self>) -> io::Result<Pin<&mut TcpStream>> {
         let forked = || io::Error::new(io::ErrorKind::NotConnected, "the process forked");
-        self.get_mut()
-            .stream
-            .get_mut()
-            .map(Pin::new)
-            .ok_or_else(forked)
+        self.get_mut().stream.get_mut().map(Pin::new).ok_or_else(forked)
     }
 }
 
@@ -147,10 +138,7 @@ impl LinkState {
 
 impl Drop for LinkState {
     fn drop(&mut self) {
-        let driver = self
-            .driver
-            .get_mut()
-            .unwrap_or_else(PoisonError::into_inner);
+        let driver = self.driver.get_mut().unwrap_or_else(PoisonError::into_inner);
         if let Some(driver) = driver.as_ref().and_then(Native::get) {
             driver.abort();
         }
@@ -180,9 +168,8 @@ impl Link {
         on_push: Option<PushSink>,
         by: Moment,
     ) -> Result<Option<Self>> {
-        let mut config = AsyncConnectionConfig::new()
-            .set_response_timeout(None)
-            .set_connection_timeout(None);
+        let mut config =
+            AsyncConnectionConfig::new().set_response_timeout(None).set_connection_timeout(None);
         let wants_push = on_push.is_some();
         if let Some(on_push) = on_push {
             if !dialect.has_push() {
@@ -193,11 +180,7 @@ impl Link {
                 Ok::<(), redis::aio::SendError>(())
             });
         }
-        let protocol = if wants_push {
-            ProtocolVersion::RESP3
-        } else {
-            ProtocolVersion::RESP2
-        };
+        let protocol = if wants_push { ProtocolVersion::RESP3 } else { ProtocolVersion::RESP2 };
         let wire = Wire::new(open_tcp(url, by).await?);
         let login = login(url, protocol);
         let opening = MultiplexedConnection::new_with_config(&login, wire, config);
@@ -224,10 +207,7 @@ impl Link {
         });
         *state.driver.lock().unwrap_or_else(PoisonError::into_inner) =
             Some(Native::new(driver.abort_handle()));
-        Ok(Some(Self {
-            connection: Native::new(connection),
-            state,
-        }))
+        Ok(Some(Self { connection: Native::new(connection), state }))
     }
 
     pub(super) fn is_broken(&self) -> bool {
@@ -257,17 +237,10 @@ impl Link {
     pub(super) async fn call(&self, call: &Call, by: Moment) -> Result<Value> {
         let mut connection = self.connection()?;
         let exchange = async {
-            match connection
-                .send_packed_command(&call.cmd)
-                .await
-                .and_then(Value::extract_error)
-            {
+            match connection.send_packed_command(&call.cmd).await.and_then(Value::extract_error) {
                 Err(error) if is_noscript(&error) => {
                     let eval = with_source(&call.cmd, call.script);
-                    connection
-                        .send_packed_command(&eval)
-                        .await
-                        .and_then(Value::extract_error)
+                    connection.send_packed_command(&eval).await.and_then(Value::extract_error)
                 }
                 result => result,
             }
@@ -284,9 +257,7 @@ impl Link {
             let unknown: Vec<usize> = (0..values.len().min(calls.len()))
                 .filter(|&i| matches!(&values[i], Err(error) if is_noscript(error)))
                 .collect();
-            let evals = unknown
-                .iter()
-                .map(|&i| with_source(&calls[i].cmd, calls[i].script));
+            let evals = unknown.iter().map(|&i| with_source(&calls[i].cmd, calls[i].script));
             if !unknown.is_empty() {
                 let again = send_many(&mut connection, evals).await?;
                 for (i, value) in unknown.into_iter().zip(again) {
@@ -296,28 +267,20 @@ impl Link {
             Ok(values)
         };
         let values = self.within(by, exchange).await?;
-        Ok(values
-            .into_iter()
-            .map(|v| v.map_err(|error| read_error(&error, true)))
-            .collect())
+        Ok(values.into_iter().map(|v| v.map_err(|error| read_error(&error, true))).collect())
     }
 
     /// Sends one plain command.
     pub(super) async fn send(&self, cmd: &redis::Cmd, by: Moment) -> Result<Value> {
         let mut connection = self.connection()?;
-        let exchange = async {
-            connection
-                .send_packed_command(cmd)
-                .await
-                .and_then(Value::extract_error)
-        };
+        let exchange =
+            async { connection.send_packed_command(cmd).await.and_then(Value::extract_error) };
         self.within(by, exchange).await
     }
 
     pub(super) async fn subscribe(&self, channel: &str, by: Moment) -> Result<()> {
         let mut connection = self.connection()?;
-        self.within(by, async { connection.subscribe(channel).await })
-            .await
+        self.within(by, async { connection.subscribe(channel).await }).await
     }
 
     /// Waits for an exchange, but not for ever: a connection that does not answer in time is

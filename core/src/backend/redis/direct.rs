@@ -8,11 +8,12 @@ use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use redis::{Cmd, Parser, ProtocolVersion, Value};
+use redis::{Cmd, ProtocolVersion, Value};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::connection::{login, open_tcp};
 use super::protocol::{Call, is_noscript, read_error, with_source};
+use super::resp::Reader;
 use crate::backend::Interrupt;
 use crate::clock::Moment;
 use crate::engine;
@@ -32,10 +33,7 @@ pub(super) struct Pool {
 
 impl Pool {
     pub(super) fn take(&self) -> Option<DirectConnection> {
-        self.idle
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .pop()
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop()
     }
 
     pub(super) fn put(&self, connection: DirectConnection) {
@@ -46,10 +44,7 @@ impl Pool {
     }
 
     pub(super) fn clear(&self) {
-        self.idle
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clear();
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 }
 
@@ -57,15 +52,13 @@ impl Pool {
 pub(super) struct DirectConnection {
     stream: Native<TcpStream>,
     _inherited: Inherited,
-    parser: Parser,
+    reader: Reader,
     buffer: Vec<u8>,
 }
 
 impl std::fmt::Debug for DirectConnection {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("DirectConnection")
-            .field("stream", &self.stream)
-            .finish_non_exhaustive()
+        f.debug_struct("DirectConnection").field("stream", &self.stream).finish_non_exhaustive()
     }
 }
 
@@ -94,12 +87,8 @@ impl DirectConnection {
             |error: io::Error| Error::unavailable(format!("the connection failed: {error}"));
         stream.set_nonblocking(false).map_err(broken)?;
         // Reading wakes up this often to look at the clock and for an interrupt.
-        stream
-            .set_read_timeout(Some(INTERRUPT_CHECK))
-            .map_err(broken)?;
-        stream
-            .set_write_timeout(Some(Duration::from_secs(5)))
-            .map_err(broken)?;
+        stream.set_read_timeout(Some(INTERRUPT_CHECK)).map_err(broken)?;
+        stream.set_write_timeout(Some(Duration::from_secs(5))).map_err(broken)?;
         let inherited = {
             use std::os::fd::AsRawFd;
             Inherited::register(stream.as_raw_fd())
@@ -107,14 +96,12 @@ impl DirectConnection {
         let mut connection = Self {
             stream: Native::new(stream),
             _inherited: inherited,
-            parser: Parser::new(),
+            reader: Reader::new(),
             buffer: Vec::with_capacity(512),
         };
         for command in login_commands(url) {
             let value = connection.exchange(&command, by, &mut *interrupt)?;
-            value
-                .extract_error()
-                .map_err(|error| read_error(&error, false))?;
+            value.extract_error().map_err(|error| read_error(&error, false))?;
         }
         Ok(connection)
     }
@@ -152,19 +139,12 @@ impl DirectConnection {
         stream.write_all(&self.buffer).map_err(|error| {
             Error::unavailable(format!("the connection failed: {error}")).maybe_done()
         })?;
-        let mut reader = Patient {
-            stream,
-            by,
-            interrupt,
-            interrupted: false,
-        };
-        self.parser.parse_value(&mut reader).map_err(|error| {
-            if reader.interrupted {
+        let mut patient = Patient { stream, by, interrupt, interrupted: false };
+        self.reader.read(&mut patient).map_err(|error| {
+            if patient.interrupted {
                 Failure::Interrupted
             } else if error.is_timeout() {
-                Error::unavailable("the server did not answer in time")
-                    .maybe_done()
-                    .into()
+                Error::unavailable("the server did not answer in time").maybe_done().into()
             } else {
                 read_error(&error, true).into()
             }

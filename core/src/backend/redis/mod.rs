@@ -3,6 +3,7 @@
 mod connection;
 mod direct;
 mod protocol;
+mod resp;
 mod scripts;
 mod signals;
 
@@ -55,10 +56,7 @@ struct Line<T> {
 
 impl<T> Default for Line<T> {
     fn default() -> Self {
-        Self {
-            current: Mutex::new(None),
-            opening: tokio::sync::Mutex::new(()),
-        }
+        Self { current: Mutex::new(None), opening: tokio::sync::Mutex::new(()) }
     }
 }
 
@@ -81,10 +79,7 @@ impl Usable for Listening {
 impl<T: Usable> Line<T> {
     fn usable(&self) -> Option<T> {
         let current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        current
-            .as_ref()
-            .filter(|open| !open.link().is_broken())
-            .cloned()
+        current.as_ref().filter(|open| !open.link().is_broken()).cloned()
     }
 
     fn clear(&self) {
@@ -111,9 +106,7 @@ impl<T: Usable> Line<T> {
 
 impl std::fmt::Debug for RedisBackend {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("RedisBackend")
-            .field("url", &self.core.url)
-            .finish_non_exhaustive()
+        f.debug_struct("RedisBackend").field("url", &self.core.url).finish_non_exhaustive()
     }
 }
 
@@ -137,19 +130,13 @@ impl RedisBackend {
             shut: AtomicBool::new(false),
             jitter: AtomicU64::new(0),
         };
-        Self {
-            core: Arc::new(core),
-        }
+        Self { core: Arc::new(core) }
     }
 }
 
 impl Core {
     fn check_open(&self) -> Result<()> {
-        if self.shut.load(Ordering::Acquire) {
-            Err(Error::closed())
-        } else {
-            Ok(())
-        }
+        if self.shut.load(Ordering::Acquire) { Err(Error::closed()) } else { Ok(()) }
     }
 
     fn connect_by(&self, by: Moment) -> Moment {
@@ -183,30 +170,20 @@ impl Core {
         };
         let by = self.connect_by(by);
         let missing = || Error::unavailable("the connection could not be opened");
-        let open = async {
-            Link::open(&self.url, &self.dialect, None, by)
-                .await?
-                .ok_or_else(missing)
-        };
+        let open =
+            async { Link::open(&self.url, &self.dialect, None, by).await?.ok_or_else(missing) };
         line.get(open, by).await
     }
 
     fn mode(&self) -> PushMode {
-        self.engine
-            .usable()
-            .map_or(PushMode::Channel, |listening| listening.mode)
+        self.engine.usable().map_or(PushMode::Channel, |listening| listening.mode)
     }
 
     fn asked(&self, sent: Moment) -> Asked {
         // Golden-ratio steps: spread evenly, and no generator that a fork would repeat matters.
         let step = self.jitter.fetch_add(1, Ordering::Relaxed) ^ sent.nanos();
         let jitter = (f64::from(u32::try_from(step & 0xFFFF).unwrap_or(0)) * 0.618_034).fract();
-        Asked {
-            sent,
-            now: Moment::now(),
-            mode: self.mode(),
-            jitter,
-        }
+        Asked { sent, now: Moment::now(), mode: self.mode(), jitter }
     }
 
     /// Repeats a withdrawal whose acquire may still be on its way on a connection that broke.
@@ -267,11 +244,7 @@ impl Backend for RedisBackend {
             let link = self.core.link_here(by).await?;
             let call = self.core.speaker.acquire(claim, queue, self.core.mode());
             let claimed = Some(claim.clone());
-            let mut behind = Behind {
-                core: self.core.clone(),
-                link: link.clone(),
-                claim: claimed,
-            };
+            let mut behind = Behind { core: self.core.clone(), link: link.clone(), claim: claimed };
             let sent = Moment::now();
             let value = link.call(&call, by).await;
             behind.claim = None;
@@ -292,9 +265,7 @@ impl Backend for RedisBackend {
     fn withdraw<'a>(&'a self, claim: &'a Claim, by: Moment) -> Boxed<'a, Result<()>> {
         Box::pin(async move {
             let link = self.core.listening(by).await?.link;
-            link.call(&self.core.speaker.cancel(claim), by)
-                .await
-                .map(drop)
+            link.call(&self.core.speaker.cancel(claim), by).await.map(drop)
         })
     }
 
@@ -316,10 +287,8 @@ impl Backend for RedisBackend {
             let sent = Moment::now();
             let answers = async {
                 let link = self.core.listening(by).await?.link;
-                let calls: Vec<Call> = claims
-                    .iter()
-                    .map(|claim| self.core.speaker.extend(claim))
-                    .collect();
+                let calls: Vec<Call> =
+                    claims.iter().map(|claim| self.core.speaker.extend(claim)).collect();
                 link.call_many(&calls, by).await
             };
             let answers = match answers.await {
@@ -330,11 +299,7 @@ impl Backend for RedisBackend {
                 let extended = protocol::read_extend(&value?)?;
                 Ok(extended.then(|| valid_until(sent, claim.ttl())))
             };
-            claims
-                .iter()
-                .zip(answers)
-                .map(|(claim, value)| read(claim, value))
-                .collect()
+            claims.iter().zip(answers).map(|(claim, value)| read(claim, value)).collect()
         })
     }
 
@@ -353,11 +318,7 @@ impl Backend for RedisBackend {
     fn shut(&self) {
         self.core.shut.store(true, Ordering::Release);
         self.core.engine.clear();
-        self.core
-            .mux
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clear();
+        self.core.mux.lock().unwrap_or_else(PoisonError::into_inner).clear();
         self.core.pool.clear();
     }
 }

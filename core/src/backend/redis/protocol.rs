@@ -48,12 +48,9 @@ pub(super) fn channel(client: &str) -> String {
     format!("fl:c:{client}")
 }
 
-/// Puts a script's command together, its keys first.
-fn command(script: &'static Script, keys: &[&str]) -> Cmd {
-    let mut cmd = redis::cmd("EVALSHA");
-    cmd.arg(&script.sha1).arg(keys.len()).arg(keys);
-    cmd
-}
+/// Room for the arguments of most commands, so that they are not moved while they grow.
+const ARGS: usize = 16;
+const BYTES: usize = 384;
 
 /// The same call with the script's text, for a server that does not know its hash.
 pub(super) fn with_source(cmd: &Cmd, script: &'static Script) -> Cmd {
@@ -74,42 +71,30 @@ pub(super) struct Call {
     pub(super) script: &'static Script,
 }
 
-struct Keys {
-    lock: String,
-    fence: String,
-    queue: String,
-    waiters: String,
+/// The lock's key with its side keys of these letters, all in one hash slot. A name with a hash
+/// tag gets another infix than one without, else `x` and `{x}` would share them.
+fn keys(lock: &str, letters: &str) -> Vec<String> {
+    let side = match hash_tag(lock) {
+        Some(_) => format!("{lock}:flt:"),
+        None => format!("{{{lock}}}:fl:"),
+    };
+    let sides = letters.chars().map(|letter| format!("{side}{letter}"));
+    std::iter::once(lock.to_owned()).chain(sides).collect()
 }
 
 impl Speaker {
-    /// The lock's key and its side keys, all in one hash slot. A name with a hash tag gets
-    /// another infix than one without, else `x` and `{x}` would share them.
-    fn keys(&self, name: &str) -> Keys {
+    /// Puts a script's command together, its keys first.
+    fn call(&self, script: &'static Script, name: &str, letters: &str) -> Call {
         let lock = format!("{}{name}", self.prefix);
-        let side = |letter: char| match hash_tag(&lock) {
-            Some(_) => format!("{lock}:flt:{letter}"),
-            None => format!("{{{lock}}}:fl:{letter}"),
-        };
-        Keys {
-            fence: side('f'),
-            queue: side('q'),
-            waiters: side('w'),
-            lock,
-        }
-    }
-
-    fn call(&self, script: &'static Script, name: &str) -> Call {
-        let keys = self.keys(name);
-        let cmd = command(
-            script,
-            &[&keys.lock, &keys.fence, &keys.queue, &keys.waiters],
-        );
+        let keys = keys(&lock, letters);
+        let mut cmd = Cmd::with_capacity(ARGS, BYTES);
+        cmd.arg("EVALSHA").arg(&script.sha1).arg(keys.len()).arg(keys);
         Call { cmd, script }
     }
 
     pub(super) fn acquire(&self, claim: &Claim, queue: bool, mode: PushMode) -> Call {
         let Mode::Exclusive = claim.mode;
-        let mut call = self.call(scripts::acquire(), &claim.name);
+        let mut call = self.call(scripts::acquire(), &claim.name, "fqw");
         call.cmd
             .arg(claim.token.as_bytes())
             .arg(claim.ttl_ms)
@@ -124,12 +109,10 @@ impl Speaker {
 
     /// All claims are on one lock.
     pub(super) fn poll(&self, claims: &[std::sync::Arc<Claim>]) -> Call {
-        let (name, longest) = claims
-            .iter()
-            .fold(("", Duration::ZERO), |(_, longest), claim| {
-                (&*claim.name, longest.max(claim.ttl()))
-            });
-        let mut call = self.call(scripts::poll(), name);
+        let (name, longest) = claims.iter().fold(("", Duration::ZERO), |(_, longest), claim| {
+            (&*claim.name, longest.max(claim.ttl()))
+        });
+        let mut call = self.call(scripts::poll(), name, "fqw");
         call.cmd.arg(&self.client).arg(millis(window(longest)));
         for claim in claims {
             call.cmd.arg(claim.token.as_bytes()).arg(claim.ttl_ms);
@@ -138,29 +121,25 @@ impl Speaker {
     }
 
     pub(super) fn release(&self, claim: &Claim) -> Call {
-        let mut call = self.call(scripts::release(), &claim.name);
+        let mut call = self.call(scripts::release(), &claim.name, "fqw");
         call.cmd.arg(claim.token.as_bytes());
         call
     }
 
     pub(super) fn cancel(&self, claim: &Claim) -> Call {
-        let mut call = self.call(scripts::cancel(), &claim.name);
+        let mut call = self.call(scripts::cancel(), &claim.name, "fqw");
         call.cmd.arg(claim.token.as_bytes());
         call
     }
 
     pub(super) fn extend(&self, claim: &Claim) -> Call {
-        let keys = self.keys(&claim.name);
-        let mut cmd = command(scripts::extend(), &[&keys.lock, &keys.fence]);
-        cmd.arg(claim.token.as_bytes()).arg(claim.ttl_ms);
-        Call {
-            cmd,
-            script: scripts::extend(),
-        }
+        let mut call = self.call(scripts::extend(), &claim.name, "f");
+        call.cmd.arg(claim.token.as_bytes()).arg(claim.ttl_ms);
+        call
     }
 
     pub(super) fn inspect(&self, name: &str) -> Call {
-        self.call(scripts::inspect(), name)
+        self.call(scripts::inspect(), name, "fqw")
     }
 
     /// Reads a message: `G <token> <fence> <ttl> <lock>`, the lock last as it may hold any byte.
@@ -261,20 +240,11 @@ impl Asked {
     }
 
     fn granted(&self, claim: &Claim, fence: u64) -> Answer {
-        Answer::Granted {
-            fence,
-            valid_until: valid_until(self.sent, claim.ttl()),
-        }
+        Answer::Granted { fence, valid_until: valid_until(self.sent, claim.ttl()) }
     }
 
     fn look(&self, rank: u64, remaining: i64, foreign: bool) -> Look {
-        Look {
-            rank,
-            remaining,
-            foreign,
-            mode: self.mode,
-            jitter: self.jitter,
-        }
+        Look { rank, remaining, foreign, mode: self.mode, jitter: self.jitter }
     }
 }
 
@@ -310,9 +280,7 @@ pub(super) fn read_poll(
     let read = || {
         let parts = list(value)?;
         let (remaining, foreign) = (int(parts.first())?, int(parts.get(1))? != 0);
-        let states = parts
-            .get(2..)
-            .filter(|states| states.len() == claims.len())?;
+        let states = parts.get(2..).filter(|states| states.len() == claims.len())?;
         claims
             .iter()
             .zip(states)
@@ -364,17 +332,11 @@ pub(super) fn read_inspect(name: &str, value: &Value) -> Result<Inspection> {
             id: id.to_owned(),
             foreign: int(parts.get(1)).is_some_and(|foreign| foreign != 0),
             fence: unsigned(parts.get(2)),
-            ttl: unsigned(parts.get(3))
-                .filter(|&ttl| ttl > 0)
-                .map(Duration::from_millis),
+            ttl: unsigned(parts.get(3)).filter(|&ttl| ttl > 0).map(Duration::from_millis),
             remaining: u64::try_from(remaining).ok().map(Duration::from_millis),
             label,
         });
-        Some(Inspection {
-            name: name.to_owned(),
-            holder,
-            waiters: unsigned(parts.get(6))?,
-        })
+        Some(Inspection { name: name.to_owned(), holder, waiters: unsigned(parts.get(6))? })
     };
     read().ok_or_else(|| not_understood("inspect"))
 }
@@ -437,10 +399,7 @@ pub(super) fn read_error(error: &RedisError, sent: bool) -> Error {
     }
     Error::new(
         ErrorKind::Backend,
-        format!(
-            "the server answered with an error: {}",
-            shown(code, detail, error)
-        ),
+        format!("the server answered with an error: {}", shown(code, detail, error)),
         "look the error up in the server's documentation",
     )
 }

@@ -47,14 +47,7 @@ pub(super) async fn open(
     if !heard {
         tracing::warn!("{url} does not pass messages on; the head of each queue polls instead");
     }
-    Ok(Listening {
-        link,
-        mode: if heard {
-            PushMode::Channel
-        } else {
-            PushMode::None
-        },
-    })
+    Ok(Listening { link, mode: if heard { PushMode::Channel } else { PushMode::None } })
 }
 
 fn on_push(speaker: &Arc<Speaker>, sink: &SignalSink) -> super::connection::PushSink {
@@ -82,9 +75,7 @@ async fn open_resp2(
     by: Moment,
 ) -> Result<Link> {
     let missing = || Error::unavailable("the connection could not be opened");
-    let link = Link::open(url, dialect, None, by)
-        .await?
-        .ok_or_else(missing)?;
+    let link = Link::open(url, dialect, None, by).await?.ok_or_else(missing)?;
     let wire = Wire::new(open_tcp(url, by).await?);
     let subscribe = async {
         let login = login(url, ProtocolVersion::RESP2);
@@ -96,9 +87,7 @@ async fn open_resp2(
         Ok(Ok(messages)) => messages,
         Ok(Err(error)) => return Err(read_error(&error, false)),
         Err(_) => {
-            return Err(Error::unavailable(format!(
-                "{url} did not confirm SUBSCRIBE in time"
-            )));
+            return Err(Error::unavailable(format!("{url} did not confirm SUBSCRIBE in time")));
         }
     };
     let (speaker, sink, watched) = (speaker.clone(), sink.clone(), link.clone());

@@ -7,8 +7,8 @@ local holder = call('GET', KEYS[1])
 if not holder and call('EXISTS', KEYS[3]) == 0 then
   local time, record = call('TIME'), redis.pcall('GET', KEYS[2])
   local now_us = time[1] * 1000000 + time[2]
-  local last = type(record) == 'string' and string.match(record, '^(%d+) %d+ %S') or 0
-  -- A last fence at or ahead of the clock is left to take().
+  local last = type(record) == 'string' and string.match(record, '^%d+') or 0
+  -- What is, or looks like, a last fence at or ahead of the clock is left to take().
   if tonumber(last) < now_us then
     local fence = string.format('%.0f', now_us)
     record = fence .. ' ' .. ttl .. ' ' .. token .. ' ' .. label

@@ -150,7 +150,7 @@ end
 -- the walk, the lock stays free for it.
 local function walk(mine)
   local verdicts, left = {}, WALK_LIMIT
-  while left >= 0 do
+  while left > 0 do
     local head, removed = first_living(left, mine, verdicts)
     if not head or not (PUSH[head.mode] or mine[head.token]) then return nil end
     local fence, refusal = take(head.token, head.ttl, head.label)
