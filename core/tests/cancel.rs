@@ -1,0 +1,132 @@
+//! An acquire that is dropped, at any moment, leaves nothing behind.
+
+mod common;
+
+use std::future::{Future, IntoFuture};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use common::{Stage, eventually};
+use fencelock::Client;
+
+/// Drops the future inside after so many polls.
+struct DropAfter<F>(Option<F>, usize);
+
+impl<F: Future + Unpin> Future for DropAfter<F> {
+    /// What came before the drop.
+    type Output = Option<F::Output>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if self.1 == 0 {
+            self.0 = None;
+            return Poll::Ready(None);
+        }
+        self.1 -= 1;
+        let Some(future) = self.0.as_mut() else { return Poll::Ready(None) };
+        match Pin::new(future).poll(cx) {
+            Poll::Ready(output) => Poll::Ready(Some(output)),
+            Poll::Pending if self.1 == 0 => {
+                self.0 = None;
+                Poll::Ready(None)
+            }
+            Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+/// Nobody holds or waits, and it stays so.
+fn settles(stage: &Stage, name: &str) {
+    eventually("nothing is left", || stage.is_clean(name));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn dropped_at_any_await_of_a_free_lock() {
+    let stage = Stage::new();
+    for fresh in [true, false] {
+        for polls in 0..12 {
+            let client = Client::connect(&stage.url()).await.unwrap();
+            if !fresh {
+                client.lock("warm").acquire().await.unwrap().release().await.unwrap();
+            }
+            let acquire = client.lock("a").acquire().into_future();
+            let outcome = DropAfter(Some(acquire), polls).await;
+            drop(outcome.transpose().unwrap());
+            settles(&stage, "a");
+            // The lock is good for use: nothing is on its way that would take or free it.
+            let lease = client.lock("a").acquire().await.unwrap();
+            assert!(lease.is_held());
+            lease.release().await.unwrap();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn dropped_at_any_await_of_a_held_lock() {
+    let stage = Stage::new();
+    let holder = Client::connect(&stage.url()).await.unwrap();
+    for polls in 0..8 {
+        let held = holder.lock("a").acquire().await.unwrap();
+        let client = Client::connect(&stage.url()).await.unwrap();
+        let acquire = client.lock("a").acquire().into_future();
+        let dropping = DropAfter(Some(acquire), polls);
+        let outcome = tokio::time::timeout(Duration::from_millis(300), dropping).await;
+        assert!(!matches!(outcome, Ok(Some(_))), "it was held by another");
+        eventually("the queue is left", || stage.waiters("a") == 0);
+        assert!(held.is_held());
+        held.release().await.unwrap();
+        settles(&stage, "a");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn drops_that_race_grants_lose_nothing() {
+    let stage = Stage::new();
+    let inside = Arc::new(AtomicUsize::new(0));
+    let mut tasks = Vec::new();
+    for number in 0..8_u64 {
+        let client = Client::connect(&stage.url()).await.unwrap();
+        let inside = inside.clone();
+        tasks.push(tokio::spawn(async move {
+            let mut held = 0;
+            for round in 0..150_u64 {
+                let patience = Duration::from_micros((number * 397 + round * 193) % 4000);
+                let acquire = client.lock("a").acquire().into_future();
+                let Ok(lease) = tokio::time::timeout(patience, acquire).await else { continue };
+                let lease = lease.unwrap();
+                assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0, "two at once");
+                tokio::task::yield_now().await;
+                inside.fetch_sub(1, Ordering::SeqCst);
+                held += 1;
+                lease.release().await.unwrap();
+            }
+            held
+        }));
+    }
+    let mut held = 0;
+    for task in tasks {
+        held += task.await.unwrap();
+    }
+    assert!(held > 0, "nobody got the lock at all");
+    settles(&stage, "a");
+}
+
+#[test]
+fn a_runtime_that_ends_leaves_nothing() {
+    let stage = Stage::new();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let client = runtime.block_on(Client::connect(&stage.url())).unwrap();
+    let lease = runtime.block_on(client.lock("held").acquire().into_future()).unwrap();
+    stage.server.pause();
+    runtime.spawn(client.lock("a").acquire().into_future());
+    // Gone with an acquire on its way, and the connection that it went by.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    stage.server.resume();
+    settles(&stage, "a");
+    assert!(lease.is_held(), "leases are kept by the engine");
+    let other = tokio::runtime::Runtime::new().unwrap();
+    other.block_on(lease.release()).unwrap();
+    settles(&stage, "held");
+}
