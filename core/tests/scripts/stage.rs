@@ -116,7 +116,7 @@ impl Stage {
     }
 
     pub(crate) fn call(&self, cmd: &Cmd) -> RedisResult<Value> {
-        self.connection.borrow_mut().req_command(cmd)
+        self.connection.borrow_mut().req_command(cmd)?.extract_error()
     }
 
     /// A command as words; the words `L`, `F`, `Q` and `W` stand for the keys.
@@ -140,6 +140,12 @@ impl Stage {
     /// The record of the last grant.
     pub(crate) fn record(&self) -> Option<String> {
         self.send("GET F")
+    }
+
+    /// The last grant's fence, with the whole record.
+    pub(crate) fn last_grant(&self) -> (i64, String) {
+        let record = self.record().unwrap();
+        (record.split(' ').next().unwrap().parse().unwrap(), record)
     }
 
     pub(crate) fn now_ms(&self) -> i64 {
