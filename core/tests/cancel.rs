@@ -37,7 +37,12 @@ impl<F: Future + Unpin> Future for DropAfter<F> {
     }
 }
 
-/// Nobody holds or waits, and it stays so.
+/// A lock whose lease would not end by itself within the test.
+fn lock(client: &Client) -> fencelock::Lock {
+    client.lock("a").ttl(Duration::from_secs(60))
+}
+
+/// Nobody holds or waits.
 fn settles(stage: &Stage, name: &str) {
     eventually("nothing is left", || stage.is_clean(name));
 }
@@ -51,12 +56,12 @@ async fn dropped_at_any_await_of_a_free_lock() {
             if !fresh {
                 client.lock("warm").acquire().await.unwrap().release().await.unwrap();
             }
-            let acquire = client.lock("a").acquire().into_future();
+            let acquire = lock(&client).acquire().into_future();
             let outcome = DropAfter(Some(acquire), polls).await;
             drop(outcome.transpose().unwrap());
             settles(&stage, "a");
             // The lock is good for use: nothing is on its way that would take or free it.
-            let lease = client.lock("a").acquire().await.unwrap();
+            let lease = lock(&client).acquire().await.unwrap();
             assert!(lease.is_held());
             lease.release().await.unwrap();
         }
@@ -64,13 +69,27 @@ async fn dropped_at_any_await_of_a_free_lock() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn dropped_when_the_server_has_the_request_but_has_not_answered() {
+    let stage = Stage::new();
+    let client = Client::connect(&stage.url()).await.unwrap();
+    lock(&client).acquire().await.unwrap().release().await.unwrap();
+    let before = stage.calls();
+    stage.server.pause();
+    let acquire = lock(&client).acquire().into_future();
+    assert!(tokio::time::timeout(Duration::from_millis(100), acquire).await.is_err());
+    stage.server.resume();
+    eventually("the acquire was carried out", || stage.calls() > before);
+    settles(&stage, "a");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn dropped_at_any_await_of_a_held_lock() {
     let stage = Stage::new();
     let holder = Client::connect(&stage.url()).await.unwrap();
     for polls in 0..8 {
-        let held = holder.lock("a").acquire().await.unwrap();
+        let held = lock(&holder).acquire().await.unwrap();
         let client = Client::connect(&stage.url()).await.unwrap();
-        let acquire = client.lock("a").acquire().into_future();
+        let acquire = lock(&client).acquire().into_future();
         let dropping = DropAfter(Some(acquire), polls);
         let outcome = tokio::time::timeout(Duration::from_millis(300), dropping).await;
         assert!(!matches!(outcome, Ok(Some(_))), "it was held by another");
@@ -93,7 +112,7 @@ async fn drops_that_race_grants_lose_nothing() {
             let mut held = 0;
             for round in 0..150_u64 {
                 let patience = Duration::from_micros((number * 397 + round * 193) % 4000);
-                let acquire = client.lock("a").acquire().into_future();
+                let acquire = lock(&client).acquire().into_future();
                 let Ok(lease) = tokio::time::timeout(patience, acquire).await else { continue };
                 let lease = lease.unwrap();
                 assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0, "two at once");
@@ -120,7 +139,7 @@ fn a_runtime_that_ends_leaves_nothing() {
     let client = runtime.block_on(Client::connect(&stage.url())).unwrap();
     let lease = runtime.block_on(client.lock("held").acquire().into_future()).unwrap();
     stage.server.pause();
-    runtime.spawn(client.lock("a").acquire().into_future());
+    runtime.spawn(lock(&client).acquire().into_future());
     // Gone with an acquire on its way, and the connection that it went by.
     runtime.shutdown_timeout(Duration::from_secs(1));
     stage.server.resume();

@@ -1,5 +1,7 @@
 //! What the engine's tests share.
 
+#![allow(dead_code, clippy::allow_attributes, reason = "each test uses a part")]
+
 use std::time::{Duration, Instant};
 
 use fencelock_testserver::TestServer;
@@ -32,6 +34,14 @@ impl Stage {
 
     pub(crate) fn waiters(&self, name: &str) -> u64 {
         self.ask(&format!("ZCARD {{{name}}}:fl:q"))
+    }
+
+    /// How many scripts clients have called by their hash.
+    pub(crate) fn calls(&self) -> u64 {
+        let stats: String = self.ask("INFO commandstats");
+        let line = stats.lines().find(|line| line.starts_with("cmdstat_evalsha:"));
+        let count = line.and_then(|line| line.split(['=', ',']).nth(1));
+        count.map_or(0, |count| count.parse().unwrap())
     }
 
     /// Nobody holds, nobody waits.

@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
-use super::protocol::{Call, is_noscript, read_error, with_source};
+use super::protocol::{Call, is_noscript, read_error};
 use crate::clock::Moment;
 use crate::error::{Error, Result};
 use crate::fork::{Inherited, Native};
@@ -239,7 +239,7 @@ impl Link {
         let exchange = async {
             match connection.send_packed_command(&call.cmd).await.and_then(Value::extract_error) {
                 Err(error) if is_noscript(&error) => {
-                    let eval = with_source(&call.cmd, call.script);
+                    let eval = call.with_source();
                     connection.send_packed_command(&eval).await.and_then(Value::extract_error)
                 }
                 result => result,
@@ -257,7 +257,7 @@ impl Link {
             let unknown: Vec<usize> = (0..values.len().min(calls.len()))
                 .filter(|&i| matches!(&values[i], Err(error) if is_noscript(error)))
                 .collect();
-            let evals = unknown.iter().map(|&i| with_source(&calls[i].cmd, calls[i].script));
+            let evals = unknown.iter().map(|&i| calls[i].with_source());
             if !unknown.is_empty() {
                 let again = send_many(&mut connection, evals).await?;
                 for (i, value) in unknown.into_iter().zip(again) {

@@ -12,7 +12,7 @@ use redis::{Cmd, ProtocolVersion, Value};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::connection::{login, open_tcp};
-use super::protocol::{Call, is_noscript, read_error, with_source};
+use super::protocol::{Call, is_noscript, read_error};
 use super::resp::Reader;
 use crate::backend::Interrupt;
 use crate::clock::Moment;
@@ -116,7 +116,7 @@ impl DirectConnection {
         let value = self.exchange(&call.cmd, by, &mut *interrupt)?;
         match value.extract_error() {
             Err(error) if is_noscript(&error) => {
-                let eval = with_source(&call.cmd, call.script);
+                let eval = call.with_source();
                 self.exchange(&eval, by, interrupt)?.extract_error()
             }
             result => result,

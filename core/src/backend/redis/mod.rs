@@ -362,7 +362,8 @@ impl Direct for RedisBackend {
             Err(Failure::Interrupted) => {
                 let (core, claim) = (core.clone(), claim.clone());
                 engine::spawn(async move {
-                    let cancel = core.speaker.cancel(&claim).cmd;
+                    // With its text: nobody reads that the server does not know its hash.
+                    let cancel = core.speaker.cancel(&claim).with_source();
                     if !connection.finish(cancel, claim.ttl()).await {
                         core.withdraw_again(&claim).await;
                     }

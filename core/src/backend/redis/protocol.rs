@@ -52,23 +52,25 @@ pub(super) fn channel(client: &str) -> String {
 const ARGS: usize = 16;
 const BYTES: usize = 384;
 
-/// The same call with the script's text, for a server that does not know its hash.
-pub(super) fn with_source(cmd: &Cmd, script: &'static Script) -> Cmd {
-    let mut eval = redis::cmd("EVAL");
-    eval.arg(&script.source);
-    for arg in cmd.args_iter().skip(2) {
-        if let redis::Arg::Simple(arg) = arg {
-            eval.arg(arg);
-        }
-    }
-    eval
-}
-
 /// A command with the script that it calls.
 #[derive(Debug)]
 pub(super) struct Call {
     pub(super) cmd: Cmd,
-    pub(super) script: &'static Script,
+    script: &'static Script,
+}
+
+impl Call {
+    /// The same with the script's text, for a server that does not know its hash.
+    pub(super) fn with_source(&self) -> Cmd {
+        let mut eval = redis::cmd("EVAL");
+        eval.arg(&self.script.source);
+        for arg in self.cmd.args_iter().skip(2) {
+            if let redis::Arg::Simple(arg) = arg {
+                eval.arg(arg);
+            }
+        }
+        eval
+    }
 }
 
 /// The lock's key with its side keys of these letters, all in one hash slot. A name with a hash

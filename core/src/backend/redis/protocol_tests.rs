@@ -137,7 +137,7 @@ fn without_messages_the_head_polls() {
 #[test]
 fn the_source_takes_the_hashs_place() {
     let call = speaker("").release(&claim("x"));
-    let eval = with_source(&call.cmd, call.script).get_packed_command();
+    let eval = call.with_source().get_packed_command();
     let text = String::from_utf8_lossy(&eval);
     assert!(text.contains("EVAL\r\n") && text.contains(&call.script.source));
     assert!(!text.contains(&call.script.sha1));
