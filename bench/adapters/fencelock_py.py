@@ -10,6 +10,9 @@ from py_serve import serve
 
 
 def main() -> None:
+    # `maturin develop` points into the source tree, and builds without optimisation.
+    if "site-packages" not in fencelock.__file__:
+        sys.exit("fencelock is a development install; pip install ./python makes a release build")
     client = fencelock.connect(sys.argv[1])
 
     @functools.cache
