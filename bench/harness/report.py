@@ -82,7 +82,7 @@ def results(entrants: Iterable[Entrant], failed: dict[str, str]) -> dict[str, An
 def environment(server_version: str, core: int) -> dict[str, Any]:
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     models = [line.partition(":")[2].strip() for line in lines if "model name" in line]
-    git = ["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"]
+    git = ["git", "-C", str(ROOT), "describe", "--always", "--dirty"]
     commit = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
     return {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
