@@ -2,21 +2,26 @@
 local call = redis.call
 local token, ttl, label = ARGV[1], ARGV[2], ARGV[8]
 
--- Nobody holds and nobody waits: decided before the shared functions are even defined.
-local holder = call('GET', KEYS[1])
-if not holder and call('EXISTS', KEYS[3]) == 0 then
-  local time, record = call('TIME'), redis.pcall('GET', KEYS[2])
-  local now_us = time[1] * 1000000 + time[2]
-  local last = type(record) == 'string' and string.match(record, '^%d+') or 0
-  -- What is, or looks like, a last fence at or ahead of the clock is left to take().
-  if tonumber(last) < now_us then
-    local fence = string.format('%.0f', now_us)
-    record = fence .. ' ' .. ttl .. ' ' .. token .. ' ' .. label
-    -- The server turns numbers into strings more slowly than Lua's parser.
-    call('SET', KEYS[2], record, 'PX', '604800000')
-    call('SET', KEYS[1], token, 'PX', ttl)
-    return {'held', fence, tonumber(ttl)}
+-- Nobody holds and nobody waits: decided before the shared functions are even defined, and taken
+-- first, for a look costs as much. What is odd in any way gives it back and goes the long way.
+local holder
+local taken = redis.pcall('SET', KEYS[1], token, 'NX', 'PX', ttl)
+if taken and taken.ok then
+  if call('EXISTS', KEYS[3]) == 0 then
+    local time, record = call('TIME'), redis.pcall('GET', KEYS[2])
+    local fence = time[1] .. string.sub('00000' .. time[2], -6)
+    -- Fences of 16 digits are ordered as their texts are.
+    if not record or type(record) == 'string' and string.byte(record, 17) == 32 and record < fence then
+      record = fence .. ' ' .. ttl .. ' ' .. token .. ' ' .. label
+      -- The server turns numbers into strings more slowly than Lua's parser.
+      if redis.pcall('SET', KEYS[2], record, 'PX', '604800000').ok then
+        return {'held', fence, tonumber(ttl)}
+      end
+    end
   end
+  call('DEL', KEYS[1])
+else
+  holder = call('GET', KEYS[1])
 end
 
 --@common
