@@ -1,0 +1,44 @@
+//! Every language that plays.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use fencelock_conformance::driver::Language;
+
+/// To add a language: write its driver, and put it here.
+pub(crate) const LANGUAGES: &[Language] = &[
+    Language {
+        name: "rust-async",
+        program: || Command::new(env!("CARGO_BIN_EXE_driver_async")),
+        can: &["block", "cancel", "drop", "exact_cancel"],
+        setup: "cargo builds it",
+    },
+    Language {
+        name: "rust-blocking",
+        program: || Command::new(env!("CARGO_BIN_EXE_driver_blocking")),
+        can: &["cancel", "drop", "exact_cancel", "fork", "release_twice"],
+        setup: "cargo builds it",
+    },
+    Language {
+        name: "python-sync",
+        program: || python("python_sync.py"),
+        can: &["block", "cancel", "discard", "fork", "release_twice"],
+        setup: PYTHON_SETUP,
+    },
+];
+
+/// redis-py's own lock, on the same keys.
+pub(crate) const REDIS_PY: Language =
+    Language { name: "redis-py", program: || python("redis_py.py"), can: &[], setup: PYTHON_SETUP };
+
+const PYTHON_SETUP: &str = "run `make setup` for a .venv with the packages fencelock and redis, or \
+                            name another Python that has them: FENCELOCK_PYTHON=/path/to/python";
+
+fn python(driver: &str) -> Command {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let python = std::env::var_os("FENCELOCK_PYTHON")
+        .map_or_else(|| here.join("../.venv/bin/python"), PathBuf::from);
+    let mut command = Command::new(python);
+    command.arg(here.join("drivers").join(driver));
+    command
+}

@@ -1,0 +1,117 @@
+//! Connections that break, and scripts that the server forgets.
+
+use fencelock_conformance::kit::boot_nanos;
+use fencelock_conformance::runner::Scenario;
+use fencelock_conformance::stage::Stage;
+
+use crate::{SLACK, between, millis};
+
+pub(crate) const ALL: &[Scenario] = &[
+    Scenario::pair("connections_killed_while_waiting", connections_killed_while_waiting),
+    Scenario::solo("connections_killed_while_holding", connections_killed_while_holding),
+    Scenario::pair("connections_killed_again_and_again", connections_killed_again_and_again),
+    Scenario::pair("script_flush", script_flush),
+    Scenario::pair("script_flush_again_and_again", script_flush_again_and_again),
+    Scenario::pair("a_server_that_restarts_under_a_waiter", a_server_that_restarts),
+];
+
+fn kill_connections(stage: &Stage) {
+    for kind in ["normal", "pubsub"] {
+        stage.redis::<()>(&["CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes"]);
+    }
+}
+
+fn connections_killed_while_waiting(stage: &Stage) {
+    let (holder, waiter) = (stage.party(0), stage.party(1));
+    let lease = holder.acquire("x").lease();
+    let waiting = waiter.acquire("x").start();
+    stage.await_queue("x", 1);
+    kill_connections(stage);
+    lease.release().unwrap();
+    let next = waiting.lease();
+    let took = between(lease.claimed_until(), next.at);
+    assert!(took < SLACK, "{took:?}");
+    next.release().unwrap();
+    stage.nothing_left("x");
+}
+
+fn connections_killed_while_holding(stage: &Stage) {
+    const TTL: u64 = 1_200;
+    let party = stage.party(0);
+    let lease = party.acquire("x").ttl(TTL).lease();
+    kill_connections(stage);
+    while between(lease.at, boot_nanos()) < millis(TTL * 3 / 2) {
+        assert!(lease.is_held());
+    }
+    kill_connections(stage);
+    lease.release().unwrap();
+    stage.nothing_left("x");
+    assert!(party.acquire("x").attempt().is_some());
+}
+
+fn connections_killed_again_and_again(stage: &Stage) {
+    let (a, b) = (stage.party(0), stage.party(1));
+    let sections = |party: &fencelock_conformance::party::Party| {
+        party.acquire("x").ttl(2_000).timeout(15_000).sections(40)
+    };
+    let running = [sections(&a), sections(&b)];
+    while running.iter().any(|sections| !sections.is_over()) {
+        kill_connections(stage);
+        std::thread::sleep(millis(40));
+    }
+    for sections in running {
+        sections.finish();
+    }
+    stage.await_free("x");
+}
+
+fn script_flush(stage: &Stage) {
+    let flush = || stage.redis::<()>(&["SCRIPT", "FLUSH"]);
+    let (holder, waiter) = (stage.party(0), stage.party(1));
+    let lease = holder.acquire("x").ttl(600).lease();
+    flush();
+    let waiting = waiter.acquire("x").start();
+    stage.await_queue("x", 1);
+    flush();
+    lease.renew().unwrap();
+    flush();
+    // Renewed in the background with nothing left on the server to call.
+    while between(lease.at, boot_nanos()) < millis(900) {
+        assert!(lease.is_held());
+    }
+    flush();
+    lease.release().unwrap();
+    flush();
+    waiting.lease().release().unwrap();
+    stage.nothing_left("x");
+}
+
+fn script_flush_again_and_again(stage: &Stage) {
+    let (a, b) = (stage.party(0), stage.party(1));
+    let running = [
+        a.acquire("x").timeout(15_000).sections(100),
+        b.acquire("x").timeout(15_000).sections(100),
+    ];
+    while running.iter().any(|sections| !sections.is_over()) {
+        stage.redis::<()>(&["SCRIPT", "FLUSH"]);
+    }
+    for sections in running {
+        sections.finish();
+    }
+    stage.nothing_left("x");
+}
+
+fn a_server_that_restarts(stage: &Stage) {
+    let (a, b) = (stage.party(0), stage.party(1));
+    let lease = a.acquire("x").lease();
+    let waiting = b.acquire("x").start();
+    stage.await_queue("x", 1);
+    stage.server.kill();
+    assert!(!waiting.is_over());
+    stage.server.restart();
+    let next = waiting.lease();
+    assert!(next.fence > lease.fence);
+    next.release().unwrap();
+    // The server forgot the holder: outside the promise.
+    stage.history.forgive("x");
+}

@@ -1,0 +1,48 @@
+//! What locking costs the server: script calls per critical section, as promised.
+
+use fencelock_conformance::kit::boot_nanos;
+use fencelock_conformance::runner::Scenario;
+use fencelock_conformance::stage::Stage;
+
+use crate::{between, millis};
+
+pub(crate) const ALL: &[Scenario] = &[
+    Scenario::solo("an_uncontended_section_costs_two_calls", an_uncontended_section),
+    Scenario::pair("a_contended_section_costs_two_calls", a_contended_section),
+    Scenario::solo("a_renewal_costs_one_call", a_renewal_costs_one_call),
+];
+
+fn an_uncontended_section(stage: &Stage) {
+    let party = stage.party(0);
+    party.acquire("x").sections(5).finish();
+    stage.redis::<()>(&["CONFIG", "RESETSTAT"]);
+    party.acquire("x").sections(100).finish();
+    assert_eq!([stage.calls("evalsha"), stage.calls("eval")], [200, 0]);
+}
+
+fn a_contended_section(stage: &Stage) {
+    let parties = [stage.party(0), stage.party(1)];
+    let both = |n| {
+        let running = parties.each_ref().map(|party| party.acquire("x").sections(n));
+        running.into_iter().for_each(fencelock_conformance::party::Sections::finish);
+    };
+    both(5);
+    stage.redis::<()>(&["CONFIG", "RESETSTAT"]);
+    both(100);
+    assert!(stage.calls("publish") > 0, "they met");
+    assert_eq!([stage.calls("evalsha"), stage.calls("eval")], [400, 0]);
+}
+
+fn a_renewal_costs_one_call(stage: &Stage) {
+    const TTL: u64 = 900;
+    let lease = stage.party(0).acquire("x").ttl(TTL).lease();
+    // So that the server knows the script.
+    lease.renew().unwrap();
+    stage.redis::<()>(&["CONFIG", "RESETSTAT"]);
+    let begun = boot_nanos();
+    while between(begun, boot_nanos()) < 2 * millis(TTL) {
+        assert!(lease.is_held());
+    }
+    let calls = stage.calls("evalsha");
+    assert!((4..=7).contains(&calls), "{calls} renewals in two TTLs");
+}

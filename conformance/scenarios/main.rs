@@ -1,0 +1,55 @@
+//! The scenarios. `cargo test -p fencelock-conformance` plays them all; a part of a name plays
+//! some: `cargo test -p fencelock-conformance --test scenarios -- fifo`.
+#![expect(
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a scenario fails by panicking"
+)]
+
+mod bad_input;
+mod cast;
+mod connections;
+mod cost;
+mod exclusion;
+mod foreign;
+mod leases;
+mod loss;
+mod processes;
+mod secrets;
+mod waiting;
+mod wire;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use fencelock_conformance::runner;
+
+/// How late something may come that should come at once, on a loaded machine.
+const SLACK: Duration = Duration::from_secs(2);
+
+/// The time from one moment of the boot clock to another, in ns each.
+fn between(earlier: u64, later: u64) -> Duration {
+    Duration::from_nanos(later.saturating_sub(earlier))
+}
+
+const fn millis(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+fn main() -> ExitCode {
+    let scenarios = [
+        exclusion::ALL,
+        waiting::ALL,
+        leases::ALL,
+        loss::ALL,
+        processes::ALL,
+        connections::ALL,
+        wire::ALL,
+        bad_input::ALL,
+        foreign::ALL,
+        cost::ALL,
+        secrets::ALL,
+    ];
+    runner::main(&scenarios.concat(), cast::LANGUAGES)
+}

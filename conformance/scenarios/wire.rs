@@ -1,0 +1,152 @@
+//! Messages that are late, lost or out of order, made so by the proxy.
+
+use fencelock_conformance::kit::boot_nanos;
+use fencelock_conformance::party::Party;
+use fencelock_conformance::proxy::Proxy;
+use fencelock_conformance::runner::Scenario;
+use fencelock_conformance::stage::{Stage, eventually};
+
+use crate::{SLACK, between, millis};
+
+pub(crate) const ALL: &[Scenario] = &[
+    Scenario::solo("reply_to_acquire_lost", reply_to_acquire_lost),
+    Scenario::solo("reply_to_try_lost", reply_to_try_lost),
+    Scenario::pair("reply_to_join_lost", reply_to_join_lost),
+    Scenario::pair("reply_to_release_lost", reply_to_release_lost),
+    Scenario::solo("reply_to_renewal_lost", reply_to_renewal_lost),
+    Scenario::solo("cancel_overtaking_an_acquire", cancel_overtaking_an_acquire).needs("cancel"),
+    Scenario::solo("extend_crossing_a_release", extend_crossing_a_release),
+    Scenario::pair("acquire_delivered_too_late", acquire_delivered_too_late),
+];
+
+/// A party behind a proxy, whose scripts the server knows.
+fn behind(stage: &Stage) -> (Proxy, Party) {
+    let proxy = Proxy::start(stage.server.port());
+    let party = stage.party_at(0, &proxy.url());
+    party.acquire("warm").lease().release().unwrap();
+    (proxy, party)
+}
+
+fn last_fence(stage: &Stage, lock: &str) -> u64 {
+    let record: Option<String> = stage.redis(&["GET", &format!("{{{lock}}}:fl:f")]);
+    let fence = record.as_deref().and_then(|record| record.split(' ').next());
+    fence.map_or(0, |fence| fence.parse().unwrap())
+}
+
+fn reply_to_acquire_lost(stage: &Stage) {
+    let (proxy, party) = behind(stage);
+    let cut = proxy.cut_reply("lost-reply");
+    let lease = party.acquire("lost-reply").ttl(60_000).lease();
+    cut.done();
+    assert_eq!(last_fence(stage, "lost-reply"), lease.fence, "one grant");
+    assert!(party.acquire("lost-reply").attempt().is_none());
+    lease.release().unwrap();
+    stage.nothing_left("lost-reply");
+}
+
+fn reply_to_try_lost(stage: &Stage) {
+    let (proxy, party) = behind(stage);
+    let cut = proxy.cut_reply("lost-reply");
+    let lease = party.acquire("lost-reply").ttl(60_000).attempt().expect("it is free");
+    cut.done();
+    assert_eq!(last_fence(stage, "lost-reply"), lease.fence, "one grant");
+    lease.release().unwrap();
+    stage.nothing_left("lost-reply");
+}
+
+fn reply_to_join_lost(stage: &Stage) {
+    let (proxy, waiter) = behind(stage);
+    let holder = stage.party(1);
+    let lease = holder.acquire("lost-reply").lease();
+    let cut = proxy.cut_reply("lost-reply");
+    let waiting = waiter.acquire("lost-reply").start();
+    cut.done();
+    stage.await_queue("lost-reply", 1);
+    lease.release().unwrap();
+    waiting.lease().release().unwrap();
+    // A place in the queue that was taken twice would be handed the lock now.
+    assert!(holder.acquire("lost-reply").timeout(3_000).lease().release().is_ok());
+    stage.nothing_left("lost-reply");
+}
+
+fn reply_to_release_lost(stage: &Stage) {
+    let (proxy, party) = behind(stage);
+    let waiter = stage.party(1);
+    let lease = party.acquire("lost-reply").ttl(60_000).lease();
+    let waiting = waiter.acquire("lost-reply").ttl(60_000).start();
+    stage.await_queue("lost-reply", 1);
+    let cut = proxy.cut_reply("lost-reply");
+    lease.release().unwrap();
+    cut.done();
+    let next = waiting.lease();
+    assert!(next.fence > lease.fence);
+    assert!(stage.value("lost-reply").is_some(), "the second release was for the first lease");
+    next.release().unwrap();
+    stage.nothing_left("lost-reply");
+}
+
+fn reply_to_renewal_lost(stage: &Stage) {
+    const TTL: u64 = 1_500;
+    let (proxy, party) = behind(stage);
+    let lease = party.acquire("lost-reply").ttl(TTL).lease();
+    let cut = proxy.cut_reply("lost-reply");
+    while between(lease.at, boot_nanos()) < millis(TTL * 3 / 2) {
+        assert!(lease.is_held());
+    }
+    cut.done();
+    assert_eq!(lease.loss_within(millis(0)), None);
+    lease.release().unwrap();
+    stage.nothing_left("lost-reply");
+}
+
+fn cancel_overtaking_an_acquire(stage: &Stage) {
+    let (proxy, party) = behind(stage);
+    let held = proxy.hold("overtaken");
+    let waiting = party.acquire("overtaken").ttl(60_000).cancellable().start();
+    held.caught();
+    waiting.cancel();
+    assert_eq!(waiting.fault().kind, "cancelled");
+    let begun = boot_nanos();
+    held.let_go();
+    // Granted when it arrived, and given back by the cancel that came behind it.
+    eventually("the acquire has arrived", || (last_fence(stage, "overtaken") > 0).then_some(()));
+    stage.await_free("overtaken");
+    let took = between(begun, boot_nanos());
+    assert!(took < SLACK, "{took:?}");
+}
+
+fn extend_crossing_a_release(stage: &Stage) {
+    let (proxy, party) = behind(stage);
+    let lease = party.acquire("crossing").ttl(900).lease();
+    let held = proxy.hold("crossing");
+    held.caught();
+    lease.release().unwrap();
+    let before = stage.calls("evalsha");
+    held.let_go();
+    eventually("the extension has arrived", || {
+        (stage.calls("evalsha") + stage.calls("eval") > before).then_some(())
+    });
+    assert_eq!(lease.loss_within(millis(300)), None, "a release is no loss");
+    stage.nothing_left("crossing");
+}
+
+fn acquire_delivered_too_late(stage: &Stage) {
+    const TTL: u64 = 400;
+    let (proxy, party) = behind(stage);
+    let other = stage.party(1);
+    let held = proxy.hold("too-late");
+    let waiting = party.acquire("too-late").ttl(TTL).start();
+    held.caught();
+    // It goes on without that request, on another connection and under another token.
+    let lease = waiting.lease();
+    held.let_go();
+    assert!(lease.is_held());
+    lease.release().unwrap();
+    // The late request may have taken a place in the queue; whoever gets it gives it back.
+    let begun = boot_nanos();
+    let next = other.acquire("too-late").timeout(10_000).lease();
+    let took = between(begun, next.at);
+    assert!(took < millis(TTL) + SLACK, "{took:?}");
+    next.release().unwrap();
+    stage.await_free("too-late");
+}

@@ -1,0 +1,425 @@
+//! A driver with a client, and what can be asked of it.
+#![expect(
+    clippy::panic,
+    reason = "a scenario whose request fails has nothing better to do than to fail"
+)]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use crate::driver::{Driver, LIMIT};
+use crate::history::{Claim, Entry, History};
+use crate::kit::boot_nanos;
+use crate::line::{Answer, Fault, Fields};
+
+/// One client in one driver.
+#[derive(Clone, Debug)]
+pub struct Party {
+    driver: Arc<Driver>,
+    history: History,
+}
+
+/// An acquire that is being put together.
+#[derive(Clone, Debug)]
+#[must_use = "nothing is sent yet"]
+pub struct Wish {
+    party: Party,
+    lock: String,
+    fields: Fields,
+}
+
+/// An acquire under way.
+#[derive(Clone, Debug)]
+pub struct Waiting {
+    party: Party,
+    lock: String,
+    id: String,
+    request: u64,
+}
+
+/// A lease that a driver has.
+#[derive(Clone, Debug)]
+pub struct Lease {
+    /// Its fence, 0 for a foreign one.
+    pub fence: u64,
+    /// When it was had, in ns on the boot clock.
+    pub at: u64,
+    party: Party,
+    id: String,
+    claim: Entry,
+}
+
+/// A release under way.
+#[derive(Debug)]
+pub struct Releasing {
+    lease: Lease,
+    request: u64,
+    begun: u64,
+}
+
+/// A loss that was told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Loss {
+    /// The reason's name.
+    pub reason: String,
+    /// When it was told, in ns on the boot clock.
+    pub at: u64,
+}
+
+impl Party {
+    /// Connects a driver's client.
+    ///
+    /// # Errors
+    ///
+    /// What `connect` says.
+    pub fn connect(
+        driver: Arc<Driver>,
+        history: &History,
+        options: &Fields,
+    ) -> Result<Self, Fault> {
+        let party = Self { driver, history: history.clone() };
+        let fields = options.clone().with("client", "c");
+        party.driver.call("connect", &fields).map(|_| party)
+    }
+
+    /// The process.
+    pub fn driver(&self) -> &Driver {
+        &self.driver
+    }
+
+    /// Begins an acquire of this lock.
+    pub fn acquire(&self, lock: &str) -> Wish {
+        Wish {
+            party: self.clone(),
+            lock: lock.to_owned(),
+            fields: Fields::default().with("client", "c").with("name", lock),
+        }
+    }
+
+    /// What a lock looks like.
+    pub fn inspect(&self, lock: &str) -> Fields {
+        let fields = Fields::default().with("client", "c").with("name", lock);
+        self.driver.must("inspect", &fields)
+    }
+
+    /// Closes the client.
+    pub fn close(&self) {
+        self.driver.must("close", &Fields::default().with("client", "c"));
+    }
+}
+
+impl Wish {
+    fn with(mut self, key: &str, value: impl std::fmt::Display) -> Self {
+        self.fields = self.fields.with(key, value);
+        self
+    }
+
+    /// The TTL in ms.
+    pub fn ttl(self, ms: u64) -> Self {
+        self.with("ttl", ms)
+    }
+
+    /// No renewal.
+    pub fn unrenewed(self) -> Self {
+        self.with("renew", 0)
+    }
+
+    /// The longest time to hold, in ms.
+    pub fn max_hold(self, ms: u64) -> Self {
+        self.with("max_hold", ms)
+    }
+
+    /// A text for observers.
+    pub fn label(self, label: &str) -> Self {
+        self.with("label", label)
+    }
+
+    /// How long to wait, in ms.
+    pub fn timeout(self, ms: u64) -> Self {
+        self.with("timeout", ms)
+    }
+
+    /// A cancel may follow.
+    pub fn cancellable(self) -> Self {
+        self.with("cancellable", 1)
+    }
+
+    fn send(self, op: &str) -> Waiting {
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        let id = format!("l{}", LAST.fetch_add(1, Ordering::Relaxed));
+        let request = self.party.driver.send(op, &self.fields.with("lease", &id));
+        Waiting { party: self.party, lock: self.lock, id, request }
+    }
+
+    /// Begins to wait for the lock.
+    pub fn start(self) -> Waiting {
+        self.send("acquire")
+    }
+
+    /// Takes the lock.
+    pub fn lease(self) -> Lease {
+        self.start().lease()
+    }
+
+    /// Fails to take the lock.
+    pub fn fault(self) -> Fault {
+        self.start().fault()
+    }
+
+    /// Takes the lock if it is free.
+    pub fn attempt(self) -> Option<Lease> {
+        let waiting = self.send("try");
+        match waiting.answer() {
+            Ok(fields) if fields.get("busy").is_some() => None,
+            Ok(fields) => Some(waiting.had(&fields)),
+            Err(fault) => panic!("{}: try: {fault:?}", waiting.party.driver.name()),
+        }
+    }
+
+    /// Fails to take the lock without waiting for it.
+    pub fn attempt_fault(self) -> Fault {
+        self.send("try").fault()
+    }
+
+    /// Begins to take and give back the lock so often.
+    pub fn sections(self, n: u64) -> Sections {
+        let request = self.party.driver.send("sections", &self.fields.with("n", n));
+        Sections { party: self.party, lock: self.lock, request }
+    }
+}
+
+/// Many short leases in a row, under way.
+#[derive(Debug)]
+pub struct Sections {
+    party: Party,
+    lock: String,
+    request: u64,
+}
+
+impl Sections {
+    /// Whether they are done.
+    pub fn is_over(&self) -> bool {
+        self.party.driver.has_answered(self.request)
+    }
+
+    /// Waits until they are done, and notes every claim.
+    pub fn finish(self) {
+        let name = self.party.driver.name();
+        let fields = match self.party.driver.answer(self.request) {
+            Ok(fields) => fields,
+            Err(fault) => panic!("{name}: sections: {fault:?}"),
+        };
+        for span in fields.get("spans").unwrap_or_default().split(',') {
+            let parts: Option<Vec<u64>> = span.split(':').map(|part| part.parse().ok()).collect();
+            let Some([fence, from, until]) = parts.as_deref() else {
+                panic!("{name}: not a span: {span:?}");
+            };
+            let claim = Claim {
+                party: name.to_owned(),
+                fence: Some(*fence).filter(|&fence| fence != 0),
+                from: *from,
+                until: *until,
+            };
+            self.party.history.note(&self.lock, claim);
+        }
+    }
+}
+
+impl Waiting {
+    fn answer(&self) -> Answer {
+        self.party.driver.answer(self.request)
+    }
+
+    fn had(&self, fields: &Fields) -> Lease {
+        let number = |key| {
+            let number = fields.number(key);
+            number.unwrap_or_else(|wrong| panic!("{}: {wrong}", self.party.driver.name()))
+        };
+        let fence = fields.get("fence").map(|_| number("fence"));
+        let at = number("at");
+        let claim = Claim {
+            party: self.party.driver.name().to_owned(),
+            fence,
+            from: at,
+            until: at + number("remaining"),
+        };
+        Lease {
+            fence: fence.unwrap_or(0),
+            at,
+            party: self.party.clone(),
+            id: self.id.clone(),
+            claim: self.party.history.note(&self.lock, claim),
+        }
+    }
+
+    /// Waits for the end.
+    ///
+    /// # Errors
+    ///
+    /// What the driver said.
+    pub fn outcome(&self) -> Result<Lease, Fault> {
+        self.answer().map(|fields| self.had(&fields))
+    }
+
+    /// Waits for the lease.
+    pub fn lease(&self) -> Lease {
+        let outcome = self.outcome();
+        outcome.unwrap_or_else(|fault| panic!("{}: acquire: {fault:?}", self.party.driver.name()))
+    }
+
+    /// Waits for the failure.
+    pub fn fault(&self) -> Fault {
+        match self.outcome() {
+            Ok(lease) => panic!("{}: acquire: {lease:?}", self.party.driver.name()),
+            Err(fault) => fault,
+        }
+    }
+
+    /// Whether the wait is over.
+    pub fn is_over(&self) -> bool {
+        self.party.driver.has_answered(self.request)
+    }
+
+    /// Cancels the wait, in whatever way the language has.
+    pub fn cancel(&self) {
+        let fields = Fields::default().with("request", self.request);
+        self.party.driver.send("cancel", &fields);
+    }
+}
+
+impl Lease {
+    fn fields(&self) -> Fields {
+        Fields::default().with("lease", &self.id)
+    }
+
+    fn call(&self, op: &str) -> Answer {
+        self.party.driver.call(op, &self.fields())
+    }
+
+    /// Whether its holder says that it is held.
+    pub fn is_held(&self) -> bool {
+        let fields = self.party.driver.must("held", &self.fields());
+        let at = fields.number("at").unwrap_or_default();
+        let held = fields.get("held") == Some("1");
+        if held {
+            let remaining = fields.number("remaining").unwrap_or_default();
+            self.claim.prolong(at + remaining);
+        } else {
+            self.claim.end(at);
+        }
+        held
+    }
+
+    /// What `check` says.
+    ///
+    /// # Errors
+    ///
+    /// What the driver said.
+    pub fn check(&self) -> Result<(), Fault> {
+        self.call("check").map(drop)
+    }
+
+    /// Asks for a `check` without waiting for what it says.
+    pub fn start_check(&self) -> Checking {
+        let request = self.party.driver.send("check", &self.fields());
+        Checking { lease: self.clone(), request }
+    }
+
+    /// Until when the holder claims it, as far as that is known, in ns on the boot clock.
+    pub fn claimed_until(&self) -> u64 {
+        self.claim.until()
+    }
+
+    /// The holder claims nothing from then on, in ns on the boot clock.
+    pub fn ends(&self, at: u64) {
+        self.claim.end(at);
+    }
+
+    /// Renews it.
+    ///
+    /// # Errors
+    ///
+    /// What the driver said.
+    pub fn renew(&self) -> Result<(), Fault> {
+        self.call("renew").map(drop)
+    }
+
+    /// Begins to release it.
+    pub fn start_release(&self) -> Releasing {
+        let begun = boot_nanos();
+        Releasing {
+            lease: self.clone(),
+            request: self.party.driver.send("release", &self.fields()),
+            begun,
+        }
+    }
+
+    /// Releases it.
+    ///
+    /// # Errors
+    ///
+    /// What the driver said.
+    pub fn release(&self) -> Result<(), Fault> {
+        self.start_release().outcome()
+    }
+
+    /// Lets go of it without releasing it by hand.
+    pub fn discard(&self) {
+        let begun = boot_nanos();
+        self.party.driver.must("drop", &self.fields());
+        self.claim.end(begun);
+    }
+
+    /// Waits until its loss is told.
+    pub fn lost(&self) -> Loss {
+        let loss = self.loss_within(LIMIT);
+        loss.unwrap_or_else(|| panic!("{}: no loss was told", self.party.driver.name()))
+    }
+
+    /// The loss, if it is told within this time.
+    pub fn loss_within(&self, limit: Duration) -> Option<Loss> {
+        let fields = self.party.driver.event("lost", &self.id, limit)?;
+        let at = fields.number("at").unwrap_or_default();
+        self.claim.end(at);
+        Some(Loss { reason: fields.get("reason").unwrap_or_default().to_owned(), at })
+    }
+
+    /// Forks its holder; `wish` is what the child acquires.
+    pub fn fork(&self, wish: Wish) -> Fields {
+        let fields = wish.fields.with("lease", &self.id);
+        self.party.driver.must("fork", &fields)
+    }
+}
+
+/// A `check` under way.
+#[derive(Debug)]
+pub struct Checking {
+    lease: Lease,
+    request: u64,
+}
+
+impl Checking {
+    /// What it said.
+    ///
+    /// # Errors
+    ///
+    /// What the driver said.
+    pub fn outcome(self) -> Result<(), Fault> {
+        self.lease.party.driver.answer(self.request).map(drop)
+    }
+}
+
+impl Releasing {
+    /// Waits for the end.
+    ///
+    /// # Errors
+    ///
+    /// What the driver said.
+    pub fn outcome(self) -> Result<(), Fault> {
+        let answer = self.lease.party.driver.answer(self.request);
+        let at = answer.as_ref().ok().and_then(|fields| fields.number("at").ok());
+        self.lease.claim.end(at.unwrap_or(self.begun));
+        answer.map(drop)
+    }
+}

@@ -1,0 +1,101 @@
+//! Which scenarios there are, and with whom each is played.
+
+use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+
+use crate::driver::Language;
+use crate::stage::Stage;
+
+/// How many scenarios run at a time: they wait far more than they compute.
+const AT_ONCE: usize = 8;
+
+/// One scenario.
+#[derive(Clone, Copy, Debug)]
+pub struct Scenario {
+    name: &'static str,
+    roles: usize,
+    needs: &'static str,
+    play: fn(&Stage),
+}
+
+impl Scenario {
+    /// A scenario for each language alone.
+    pub const fn solo(name: &'static str, play: fn(&Stage)) -> Self {
+        Self { name, roles: 1, needs: "", play }
+    }
+
+    /// A scenario where two parties meet, for each language with itself and with others.
+    pub const fn pair(name: &'static str, play: fn(&Stage)) -> Self {
+        Self { name, roles: 2, needs: "", play }
+    }
+
+    /// Only for languages whose driver can do this; it has the first role.
+    #[must_use]
+    pub const fn needs(mut self, needs: &'static str) -> Self {
+        self.needs = needs;
+        self
+    }
+
+    /// Who plays it. Each language meets its neighbours in the list, both ways round: all of
+    /// them where there are three, and without the square of the number where there are many.
+    fn casts(&self, languages: &'static [Language]) -> Vec<Vec<&'static Language>> {
+        let count = languages.len();
+        let mut casts = Vec::new();
+        for (i, language) in languages.iter().enumerate() {
+            if self.roles == 1 {
+                casts.push(vec![language]);
+                continue;
+            }
+            let mut others = vec![i, (i + 1) % count, (i + count - 1) % count];
+            others.sort_unstable();
+            others.dedup();
+            casts.extend(others.into_iter().map(|j| vec![language, &languages[j]]));
+        }
+        casts.retain(|cast| self.needs.is_empty() || cast[0].can.contains(&self.needs));
+        casts
+    }
+
+    fn trials(self, languages: &'static [Language]) -> Vec<Trial> {
+        let trial = |cast: Vec<&'static Language>| {
+            let names: Vec<&str> = cast.iter().map(|language| language.name).collect();
+            let name = format!("{}::{}", self.name, names.join("+"));
+            Trial::test(name, move || run(self.play, cast))
+        };
+        self.casts(languages).into_iter().map(trial).collect()
+    }
+}
+
+thread_local! {
+    static PANIC: RefCell<String> = const { RefCell::new(String::new()) };
+}
+
+/// Runs something that may panic; gives the panic's text then.
+fn guarded<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(work)).map_err(|_| PANIC.with_borrow(Clone::clone))
+}
+
+/// Plays a scenario, and judges what every scenario must leave behind.
+fn run(play: fn(&Stage), cast: Vec<&'static Language>) -> Result<(), Failed> {
+    let stage = guarded(|| Stage::open(cast))?;
+    let played = guarded(|| {
+        play(&stage);
+        stage.verdict()
+    });
+    let result = played.and_then(|verdict| verdict);
+    result.map_err(|why| format!("{why}\n{}", stage.transcripts()).into())
+}
+
+/// Plays all scenarios that the command line asks for, as `cargo test` does.
+pub fn main(scenarios: &[Scenario], languages: &'static [Language]) -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads.get_or_insert(AT_ONCE);
+    std::panic::set_hook(Box::new(|info| {
+        let text = info.to_string();
+        PANIC.with_borrow_mut(|last| *last = text);
+    }));
+    let trials = scenarios.iter().flat_map(|scenario| scenario.trials(languages)).collect();
+    libtest_mimic::run(&arguments, trials).exit_code()
+}

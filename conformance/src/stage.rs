@@ -1,0 +1,208 @@
+//! Where a scenario plays: a private server, the drivers, and what can be seen from outside.
+#![expect(
+    clippy::panic,
+    reason = "a scenario that cannot see its server has nothing better to do than to fail"
+)]
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use fencelock_testserver::TestServer;
+
+use crate::driver::{Driver, LIMIT, Language};
+use crate::history::History;
+use crate::line::{Fault, Fields, decode};
+use crate::party::Party;
+
+/// Begins every owner token; no driver may show one.
+const TOKEN: &str = "fl1-";
+
+/// One scenario's server, cast and history.
+#[derive(Debug)]
+pub struct Stage {
+    /// The server.
+    pub server: TestServer,
+    /// Who claimed what.
+    pub history: History,
+    cast: Vec<&'static Language>,
+    drivers: Mutex<Vec<Arc<Driver>>>,
+    secrets: Mutex<Vec<String>>,
+    observer: Mutex<Observer>,
+}
+
+struct Observer(redis::Connection);
+
+impl std::fmt::Debug for Observer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Observer")
+    }
+}
+
+fn open<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Looks every few ms until something is there.
+pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let give_up = Instant::now() + LIMIT;
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < give_up, "never: {what}");
+        thread::sleep(Duration::from_millis(2));
+    }
+}
+
+impl Stage {
+    /// Starts a server for a cast.
+    pub fn open(cast: Vec<&'static Language>) -> Self {
+        let server = TestServer::start();
+        let observer = Mutex::new(Observer(server.connection()));
+        Self {
+            server,
+            history: History::default(),
+            cast,
+            drivers: Mutex::default(),
+            secrets: Mutex::new(vec![TOKEN.to_owned()]),
+            observer,
+        }
+    }
+
+    /// Whether the driver in a role can do this.
+    pub fn can(&self, role: usize, what: &str) -> bool {
+        self.cast[role].can.contains(&what)
+    }
+
+    /// Starts a process for a role.
+    pub fn driver(&self, role: usize) -> Arc<Driver> {
+        self.start(self.cast[role])
+    }
+
+    /// Starts a process of a language that is not in the cast.
+    pub fn start(&self, language: &Language) -> Arc<Driver> {
+        let name = format!("{}#{}", language.name, open(&self.drivers).len());
+        let driver = Arc::new(Driver::start(language, &name));
+        open(&self.drivers).push(driver.clone());
+        driver
+    }
+
+    /// Starts a process for a role, and connects it.
+    pub fn party(&self, role: usize) -> Party {
+        self.party_at(role, &self.server.url())
+    }
+
+    /// As [`party`](Self::party), to another URL.
+    pub fn party_at(&self, role: usize, url: &str) -> Party {
+        let options = Fields::default().with("url", url);
+        match self.connect(self.driver(role), &options) {
+            Ok(party) => party,
+            Err(fault) => panic!("connect: {fault:?}"),
+        }
+    }
+
+    /// Connects a process with options of its own.
+    ///
+    /// # Errors
+    ///
+    /// What `connect` says.
+    pub fn connect(&self, driver: Arc<Driver>, options: &Fields) -> Result<Party, Fault> {
+        Party::connect(driver, &self.history, options)
+    }
+
+    /// No driver may show this text either.
+    pub fn keep_secret(&self, text: &str) {
+        open(&self.secrets).push(text.to_owned());
+    }
+
+    /// Sends a command of the scenario's own.
+    pub fn redis<T: redis::FromRedisValue>(&self, words: &[&str]) -> T {
+        let mut command = redis::Cmd::new();
+        command.arg(words);
+        let mut observer = open(&self.observer);
+        let answer = command.query(&mut observer.0).or_else(|_| {
+            // The scenario may have restarted the server.
+            observer.0 = self.server.connection();
+            command.query(&mut observer.0)
+        });
+        answer.unwrap_or_else(|error| panic!("{words:?}: {error}"))
+    }
+
+    /// What the lock's key holds.
+    pub fn value(&self, lock: &str) -> Option<String> {
+        self.redis(&["GET", lock])
+    }
+
+    /// How long the lock's key lasts, in ms.
+    pub fn remaining(&self, lock: &str) -> i64 {
+        self.redis(&["PTTL", lock])
+    }
+
+    /// How many stand in the lock's queue. Only for names without braces.
+    pub fn queue(&self, lock: &str) -> u64 {
+        self.redis(&["ZCARD", &format!("{{{lock}}}:fl:q")])
+    }
+
+    /// Waits until so many stand in the lock's queue.
+    pub fn await_queue(&self, lock: &str, length: u64) {
+        eventually(&format!("{length} in the queue of {lock}"), || {
+            (self.queue(lock) == length).then_some(())
+        });
+    }
+
+    /// Waits until nobody holds the lock, and asserts that nobody waits.
+    pub fn await_free(&self, lock: &str) {
+        eventually(&format!("{lock} is free"), || self.value(lock).is_none().then_some(()));
+        self.nothing_left(lock);
+    }
+
+    /// Asserts that nothing of a lock is left on the server but its last fence.
+    pub fn nothing_left(&self, lock: &str) {
+        let mut keys: Vec<String> = self.redis(&["KEYS", "*"]);
+        keys.retain(|key| key.contains(lock) && !key.ends_with(":fl:f"));
+        assert!(keys.is_empty(), "left of {lock}: {keys:?}");
+    }
+
+    /// How often the server has carried out a command.
+    pub fn calls(&self, command: &str) -> u64 {
+        let stats: String = self.redis(&["INFO", "commandstats"]);
+        let line = format!("cmdstat_{command}:calls=");
+        let found = stats.lines().find_map(|text| text.strip_prefix(&line));
+        let digits = found.and_then(|rest| rest.split(',').next());
+        digits.map_or(0, |digits| digits.parse().unwrap_or_default())
+    }
+
+    /// What holds after every scenario.
+    ///
+    /// # Errors
+    ///
+    /// A text that says what does not.
+    pub fn verdict(&self) -> Result<(), String> {
+        self.history.check()?;
+        for driver in open(&self.drivers).iter() {
+            let transcript = driver.transcript();
+            let lines = transcript
+                .lines()
+                // Decoded too: a percent sign must not hide anything.
+                .flat_map(|line| [line.to_owned(), decode(line).unwrap_or_default()]);
+            for line in lines {
+                if open(&self.secrets).iter().any(|secret| line.contains(secret)) {
+                    return Err(format!("{} shows a secret: {line}", driver.name()));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The end of what each driver said, for people to find out what went wrong.
+    pub fn transcripts(&self) -> String {
+        let tail = |driver: &Arc<Driver>| {
+            let transcript = driver.transcript();
+            let lines: Vec<&str> = transcript.lines().collect();
+            let last = lines[lines.len().saturating_sub(40)..].join("\n  ");
+            format!("{}:\n  {last}\n", driver.name())
+        };
+        open(&self.drivers).iter().map(tail).collect()
+    }
+}
