@@ -32,7 +32,7 @@ def main() -> int:
                 code = block[1]
                 line = text.count("\n", 0, block.start(1)) + 1
                 name = f"{os.path.relpath(file)}:{line}"
-                # Blank lines before it, so that a traceback tells the line in the document.
+                # Blank lines before it, so that a syntax error tells the line in the document.
                 compile("\n" * (line - 1) + code, name, "exec")
                 if code.startswith("# not run: "):
                     continue

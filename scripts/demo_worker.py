@@ -33,7 +33,8 @@ def main() -> None:
     for number_of_round in range(1, rounds + 1):
         asked = time.monotonic_ns()
         lock.acquire()
-        print("got", asked, time.monotonic_ns(), lock.fence, flush=True)
+        assert lock.lease
+        print("got", asked, time.monotonic_ns(), lock.lease.fence, flush=True)
         number = int(file.read_text()) + 1
         time.sleep(60 if number_of_round == stall else THINK_S)
         write(file, number)
