@@ -15,6 +15,7 @@ import threading
 import time
 from pathlib import Path
 
+import fencelock
 from demo_verdict import Holding, Process, Run, Step, percentile
 from private_server import ROOT, TARGET, cargo_build, private_server
 
@@ -158,7 +159,7 @@ def verdict(run: Run) -> int:
 
 
 def main() -> int:
-    given = os.environ.get("FENCELOCK_URL")
+    given = os.environ.get("FENCELOCK_URL")  # empty: not given
     print("building the Rust process of the demo", flush=True)
     cargo_build(
         *("--release", "-p", "fencelock", "--example", "counter"),
@@ -167,8 +168,11 @@ def main() -> int:
     with contextlib.ExitStack() as stack:
         url = given or stack.enter_context(private_server("release"))
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fencelock-demo-")))
-        # Not the URL as given: it may hold a password.
-        print(f"\n  server: {'the one in FENCELOCK_URL' if given else 'a private one, ' + url}")
+        try:
+            with fencelock.connect(url) as client:
+                print(f"\n  server: {client.server}{'' if given else ', a private one'}")
+        except fencelock.FencelockError as error:
+            raise SystemExit(f"error: {error}") from None
         print(
             f"  {len(LANGUAGES)} processes, {ROUNDS} increments each, lease {TTL_S:g} s", flush=True
         )
