@@ -363,9 +363,15 @@ pub(super) fn read_error(error: &RedisError, sent: bool) -> Error {
     let code = error.code().unwrap_or_default();
     let detail = error.detail().unwrap_or_default();
     // Redis 6.2 wraps the error of a command inside a script: "ERR Error running script
-    // (call to f_...): @user_script:1: -OOM command not allowed ...".
-    let is = |known: &&str| code == *known || detail.contains(&format!("-{known} "));
-    if DENIED.iter().any(|known| is(&known))
+    // (call to f_...): @user_script:1: -OOM command not allowed ...", WRONGTYPE without the dash.
+    let is = |known: &&str| {
+        code == *known || code == "ERR" && detail.split([' ', '-']).any(|word| word == *known)
+    };
+    // Redis 7.0 says so of a permission that a script lacks: "ERR The user executing the script
+    // can't run this command or subcommand".
+    let denied = detail.contains("The user executing the script");
+    if denied
+        || DENIED.iter().any(|known| is(&known))
         || error.kind() == redis::ErrorKind::AuthenticationFailed
     {
         return Error::new(
@@ -393,6 +399,13 @@ pub(super) fn read_error(error: &RedisError, sent: bool) -> Error {
             ErrorKind::Backend,
             "its key holds something that is no lock (WRONGTYPE), and was left as it is",
             "give the lock another name, or the client a prefix",
+        );
+    }
+    if code == "FENCELIMIT" {
+        return Error::new(
+            ErrorKind::Backend,
+            "its fences have reached 2^53, so nothing was granted",
+            "delete the key that ends in :f once it is known why a fence so large was written",
         );
     }
     if code.is_empty() {

@@ -158,6 +158,10 @@ fn errors_of_the_server_have_kinds() {
         assert_eq!(kind(&format!("{code} x")), ErrorKind::Unavailable, "{code}");
     }
     assert_eq!(kind("WRONGTYPE Operation"), ErrorKind::Backend);
+    let wrapped = "ERR Error running script (call to f_1): @user_script:1: WRONGTYPE Operation";
+    assert_eq!(kind(wrapped), ErrorKind::Backend);
+    let lacking = "ERR The user executing the script can't run this command or subcommand";
+    assert_eq!(kind(lacking), ErrorKind::Denied);
     assert_eq!(kind("MOVED 1 127.0.0.1:1"), ErrorKind::Unsupported);
     let wrapped =
         "ERR Error running script (call to f_1): @user_script:1: -OOM command not allowed";

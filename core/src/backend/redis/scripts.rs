@@ -13,7 +13,11 @@ impl Script {
     /// Puts the shared functions in where the script asks for them: a script that can answer
     /// before that line never pays for their definition.
     fn splice(script: &str) -> Self {
-        let source = script.replacen("--@common", include_str!("lua/common.lua"), 1);
+        let source = script.replacen("--@quick", include_str!("lua/quick.lua"), 1).replacen(
+            "--@common",
+            include_str!("lua/common.lua"),
+            1,
+        );
         let sha1 = sha1_smol::Sha1::from(&source).digest().to_string();
         Self { source, sha1 }
     }

@@ -2,27 +2,15 @@
 local call = redis.call
 local token, ttl, label = ARGV[1], ARGV[2], ARGV[8]
 
--- Nobody holds and nobody waits: decided before the shared functions are even defined, and taken
--- first, for a look costs as much. What is odd in any way gives it back and goes the long way.
-local holder
-local taken = redis.pcall('SET', KEYS[1], token, 'NX', 'PX', ttl)
-if taken and taken.ok then
-  if call('EXISTS', KEYS[3]) == 0 then
-    local time, record = call('TIME'), redis.pcall('GET', KEYS[2])
-    local fence = time[1] .. string.sub('00000' .. time[2], -6)
-    -- Fences of 16 digits are ordered as their texts are.
-    if not record or type(record) == 'string' and string.byte(record, 17) == 32 and record < fence then
-      record = fence .. ' ' .. ttl .. ' ' .. token .. ' ' .. label
-      -- The server turns numbers into strings more slowly than Lua's parser.
-      if redis.pcall('SET', KEYS[2], record, 'PX', '604800000').ok then
-        return {'held', fence, tonumber(ttl)}
-      end
-    end
-  end
+--@quick
+
+-- Nobody holds and nobody waits: decided before the shared functions are even defined.
+local quick = quick_grant(token, ttl, label, call('TIME'))
+if quick then
+  if call('EXISTS', KEYS[3]) == 0 then return {'held', quick, tonumber(ttl)} end
   call('DEL', KEYS[1])
-else
-  holder = call('GET', KEYS[1])
 end
+local holder = call('GET', KEYS[1])
 
 --@common
 
