@@ -210,6 +210,17 @@ fn deadlines_from_before_a_step_back_of_the_clock_are_cut() {
 }
 
 #[test]
+fn a_hand_on_cuts_deadlines_from_before_a_step_back_of_the_clock() {
+    let stage = held();
+    let _b = stage.queued(&wish("b"));
+    stage.set_client("b", stage.now_ms() + 3_600_000, 2);
+    assert_eq!(stage.release(&wish("a")), 2);
+    let (deadline, count) = stage.client("b").unwrap();
+    assert!(deadline <= stage.now_ms() + 30_000);
+    assert_eq!(count, 1);
+}
+
+#[test]
 fn in_a_cluster_the_channel_is_in_the_queues_slot() {
     for (name, tag) in [("lock", "lock"), ("a{x y}b", "x y")] {
         let stage = Stage::named(name);
