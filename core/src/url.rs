@@ -198,8 +198,15 @@ fn parse_query(query: &str, parsed: &mut RedisUrl) -> Result<Option<u32>> {
             },
             "username" | "user" | "password" | "pass" => set_login(parsed, name, value)?,
             _ => {
+                // Behind an unescaped & the rest of a password looks like a parameter.
+                let which = if seen.iter().any(|name| name.starts_with("pass")) {
+                    "a parameter of the URL is unknown (an & in a password is written as %26)"
+                        .into()
+                } else {
+                    format!("the URL's parameter {name:?} is unknown")
+                };
                 return Err(Error::invalid(
-                    format!("the URL's parameter {name:?} is unknown"),
+                    which,
                     "known are db, prefix, protocol, username and password; pass other settings \
                      as options",
                 ));
@@ -320,6 +327,7 @@ mod tests {
             "x:canary",
             "redis://u:p?canary@h",
             "redis://u:p/canary@h",
+            "redis://h?password=half&canary",
         ] {
             assert!(!format!("{0:?} {0}", parse(bad).unwrap_err()).contains("canary"), "{bad}");
         }
