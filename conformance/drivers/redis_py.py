@@ -29,7 +29,7 @@ def now() -> int:
 def lock(args: Fields) -> Lock:
     ttl = int(args["ttl"]) / 1000
     # The default looks every 100 ms; the runner has not that much time.
-    return clients[args["client"]].lock(args["name"], timeout=ttl, sleep=0.02, thread_local=False)
+    return Lock(clients[args["client"]], args["name"], ttl, sleep=0.02, thread_local=False)
 
 
 def claim(args: Fields) -> str:

@@ -25,7 +25,7 @@ fn a_foreign_holder_excludes_us(stage: &Stage) {
     assert!(ours.acquire("x").attempt().is_none());
     let seen = ours.inspect("x");
     assert_eq!([seen.get("held"), seen.get("foreign")], [Some("1"), Some("1")]);
-    let waiting = ours.acquire("x").ttl(1_000).start();
+    let waiting = ours.acquire("x").start();
     stage.await_queue("x", 1);
     assert!(stage.remaining("x") > 50_000, "its time is its own");
     lease.release().unwrap();

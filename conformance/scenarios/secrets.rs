@@ -37,8 +37,8 @@ fn passwords_are_never_shown(stage: &Stage) {
         format!("redis://canary:a/{WRONG}@{host}/0"),
         format!("redis://canary:a?{WRONG}@{host}/0"),
         format!("redis://canary:a#{WRONG}@{host}/0"),
-        format!("redis://{host}/0?password={WRONG}"),
-        format!("redis://{host}/0?{WRONG}=1"),
+        format!("redis://{host}/0?username=canary&password={WRONG}"),
+        format!("redis://{host}/0?password=half&{WRONG}"),
         format!("redis://canary:{WRONG}%zz@{host}/0"),
         format!("canary:{WRONG}@{host}"),
         format!("http://canary:{WRONG}@{host}"),
@@ -51,7 +51,7 @@ fn passwords_are_never_shown(stage: &Stage) {
 
     let party = stage.party_at(0, &format!("redis://canary:{RIGHT}@{host}/0"));
     let lease = party.acquire("x").ttl(600).lease();
-    let waiting = party.acquire("x").start();
+    let waiting = party.acquire("x").ttl(600).start();
     stage.await_queue("x", 1);
     party.inspect("x");
     lease.release().unwrap();

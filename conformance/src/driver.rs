@@ -14,7 +14,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal};
+use rustix::process::{
+    Pid, Signal, WaitOptions, kill_process, set_parent_process_death_signal, waitpid,
+};
 
 use crate::line::{Answer, Fault, Fields, Request, Said};
 
@@ -233,9 +235,16 @@ impl Driver {
         let _ = child.wait();
     }
 
-    /// Stops its clockwork (SIGSTOP).
+    /// Stops its clockwork (SIGSTOP), and returns when it stands still: until the signal has
+    /// reached every thread, the others run on.
     pub fn stop(&self) {
         self.signal(Signal::STOP);
+        let pid = Pid::from_child(&self.child());
+        let stopped = matches!(
+            waitpid(Some(pid), WaitOptions::UNTRACED),
+            Ok(Some((_, status))) if status.stopped()
+        );
+        assert!(stopped, "driver {} did not stop", self.name);
     }
 
     /// Lets it go on (SIGCONT).

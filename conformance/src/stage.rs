@@ -199,7 +199,8 @@ impl Stage {
     pub fn transcripts(&self) -> String {
         let tail = |driver: &Arc<Driver>| {
             let transcript = driver.transcript();
-            let lines: Vec<&str> = transcript.lines().collect();
+            let readable = |line: &str| decode(line).unwrap_or_else(|_| line.to_owned());
+            let lines: Vec<String> = transcript.lines().map(readable).collect();
             let last = lines[lines.len().saturating_sub(40)..].join("\n  ");
             format!("{}:\n  {last}\n", driver.name())
         };
