@@ -78,6 +78,7 @@ fn at_the_limit_nothing_is_granted() {
         let error = stage.refused(&impatient("a"));
         assert_eq!(error.code(), Some("FENCELIMIT"));
         assert_eq!((stage.holder(), stage.record()), (None, Some(last(fence))));
+        assert!(stage.send::<i64>("PTTL F") > 30 * DAY, "kept while it is ahead of the clock");
     }
 }
 

@@ -50,7 +50,7 @@ pub(crate) fn impatient(name: &str) -> Wish {
 
 #[derive(Debug, PartialEq)]
 pub(crate) enum Taken {
-    Held { fence: i64, ttl: i64 },
+    Held { fence: i64 },
     Busy { remaining: i64, foreign: i64 },
     Queued { rank: i64, remaining: i64, foreign: i64, ticket: i64 },
     Full,
@@ -59,7 +59,7 @@ pub(crate) enum Taken {
 impl Taken {
     pub(crate) fn fence(&self) -> i64 {
         match self {
-            Self::Held { fence, .. } => *fence,
+            Self::Held { fence } => *fence,
             other => panic!("not held: {other:?}"),
         }
     }
@@ -305,15 +305,15 @@ impl Stage {
 }
 
 pub(crate) fn read_taken(value: Value) -> Taken {
+    if let Value::BulkString(_) = value {
+        return Taken::Held { fence: read_fence(&value) };
+    }
     let parts: Vec<Value> = redis::from_redis_value(value).unwrap();
     let int = |at: usize| match parts[at] {
         Value::Int(number) => number,
         ref other => panic!("not an integer: {other:?}"),
     };
     match (&parts[0], parts.len()) {
-        (Value::BulkString(word), 3) if word == b"held" => {
-            Taken::Held { fence: read_fence(&parts[1]), ttl: int(2) }
-        }
         (Value::BulkString(word), 3) if word == b"busy" => {
             Taken::Busy { remaining: int(1), foreign: int(2) }
         }

@@ -252,9 +252,12 @@ impl Asked {
 
 pub(super) fn read_acquire(claim: &Claim, asked: Asked, value: &Value) -> Result<Answer> {
     let read = || {
+        // Held: the fence alone.
+        if let Some(fence) = text(Some(value)) {
+            return Some(asked.granted(claim, fence.parse().ok()?));
+        }
         let parts = list(value)?;
         Some(match text(parts.first())? {
-            "held" => asked.granted(claim, unsigned(parts.get(1))?),
             "busy" => Answer::Busy,
             "queued" => {
                 let rank = unsigned(parts.get(1))?;

@@ -1,4 +1,4 @@
--- acquire | KEYS L f q w | ARGV token ttl wait(0,1) client mode(P,S,-) window ticket label | {held fence ttl} · {busy remaining foreign} · {queued rank remaining foreign ticket} · {full}
+-- acquire | KEYS L f q w | ARGV token ttl wait(0,1) client mode(P,S,-) window ticket label | fence · {busy remaining foreign} · {queued rank remaining foreign ticket} · {full}
 local call = redis.call
 local token, ttl, label = ARGV[1], ARGV[2], ARGV[8]
 
@@ -7,7 +7,7 @@ local token, ttl, label = ARGV[1], ARGV[2], ARGV[8]
 -- Nobody holds and nobody waits: decided before the shared functions are even defined.
 local quick = quick_grant(token, ttl, label, call('TIME'))
 if quick then
-  if call('EXISTS', KEYS[3]) == 0 then return {'held', quick, tonumber(ttl)} end
+  if call('EXISTS', KEYS[3]) == 0 then return quick end
   call('DEL', KEYS[1])
 end
 local holder = call('GET', KEYS[1])
@@ -15,7 +15,7 @@ local holder = call('GET', KEYS[1])
 --@common
 
 local function held(fence, refusal)
-  return refusal or {'held', fence, tonumber(ttl)}
+  return refusal or fence
 end
 
 if holder == token then return held(keep(token, ttl, label)) end

@@ -4,8 +4,8 @@ if call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 -- First, so that whatever fails below can't leave it held, and because a server without memory
 -- allows this and, after it, a grant.
 call('DEL', KEYS[1])
+if call('EXISTS', KEYS[3]) == 0 then return 1 end
 local head = call('ZRANGE', KEYS[3], 0, 0)[1]
-if not head then return 1 end
 
 --@quick
 
