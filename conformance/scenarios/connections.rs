@@ -52,12 +52,13 @@ fn connections_killed_while_holding(stage: &Stage) {
 fn connections_killed_again_and_again(stage: &Stage) {
     let (a, b) = (stage.party(0), stage.party(1));
     let sections = |party: &fencelock_conformance::party::Party| {
-        party.acquire("x").ttl(2_000).timeout(15_000).sections(40)
+        party.acquire("x").ttl(2_000).timeout(15_000).sections(200)
     };
     let running = [sections(&a), sections(&b)];
     while running.iter().any(|sections| !sections.is_over()) {
         kill_connections(stage);
-        std::thread::sleep(millis(40));
+        // Not so often that a repeated release is hit again: that would be told.
+        std::thread::sleep(millis(200));
     }
     for sections in running {
         sections.finish();

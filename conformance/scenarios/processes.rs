@@ -1,7 +1,6 @@
 //! What befalls processes: killed, stopped, forked, ended.
 
 use fencelock_conformance::kit::boot_nanos;
-use fencelock_conformance::line::Fields;
 use fencelock_conformance::runner::Scenario;
 use fencelock_conformance::stage::Stage;
 
@@ -97,17 +96,16 @@ fn a_forked_child_has_no_lease(stage: &Stage) {
 fn exit_of_a_holder(stage: &Stage) {
     const TTL: u64 = 900;
     let (holder, waiter) = (stage.party(0), stage.party(1));
-    let lease = holder.acquire("x").ttl(TTL).lease();
+    holder.acquire("x").ttl(TTL).lease();
     let waiting = waiter.acquire("x").start();
     stage.await_queue("x", 1);
     let begun = boot_nanos();
-    holder.driver().must("exit", &Fields::default());
-    let status = holder.driver().ended(SLACK + SLACK).expect("it ends");
+    let status = holder.exit().expect("it ends");
     assert!(status.success(), "{status}");
+    let ended = between(begun, boot_nanos());
+    assert!(ended < 2 * SLACK, "{ended:?}");
     let next = waiting.lease();
     assert!(between(begun, next.at) < millis(TTL) + SLACK);
-    // A program that has said that it ends claims nothing.
-    lease.ends(begun);
     next.release().unwrap();
     stage.nothing_left("x");
 }
@@ -117,8 +115,7 @@ fn exit_of_a_waiter(stage: &Stage) {
     let lease = holder.acquire("x").lease();
     waiter.acquire("x").ttl(60_000).start();
     stage.await_queue("x", 1);
-    waiter.driver().must("exit", &Fields::default());
-    let status = waiter.driver().ended(SLACK + SLACK).expect("it ends");
+    let status = waiter.exit().expect("it ends");
     assert!(status.success(), "{status}");
     let waiting = holder.acquire("x").start();
     lease.release().unwrap();

@@ -42,6 +42,15 @@ impl History {
         Entry { history: self.clone(), lock: lock.to_owned(), index: of_lock.len() - 1 }
     }
 
+    /// A party claims nothing from then on.
+    pub fn end_all(&self, party: &str, at: u64) {
+        for claim in self.claims().values_mut().flatten() {
+            if claim.party == party {
+                claim.until = claim.until.min(at);
+            }
+        }
+    }
+
     /// Forgets the claims on a lock: the scenario broke the promise's assumptions on purpose.
     pub fn forgive(&self, lock: &str) {
         self.claims().remove(lock);

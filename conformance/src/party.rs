@@ -4,6 +4,7 @@
     reason = "a scenario whose request fails has nothing better to do than to fail"
 )]
 
+use std::process::ExitStatus;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -103,8 +104,16 @@ impl Party {
         self.driver.must("inspect", &fields)
     }
 
+    /// Ends the program; gives its exit status.
+    pub fn exit(&self) -> Option<ExitStatus> {
+        self.history.end_all(self.driver.name(), boot_nanos());
+        self.driver.must("exit", &Fields::default());
+        self.driver.ended(LIMIT)
+    }
+
     /// Closes the client.
     pub fn close(&self) {
+        self.history.end_all(self.driver.name(), boot_nanos());
         self.driver.must("close", &Fields::default().with("client", "c"));
     }
 }
@@ -329,11 +338,6 @@ impl Lease {
     /// Until when the holder claims it, as far as that is known, in ns on the boot clock.
     pub fn claimed_until(&self) -> u64 {
         self.claim.until()
-    }
-
-    /// The holder claims nothing from then on, in ns on the boot clock.
-    pub fn ends(&self, at: u64) {
-        self.claim.end(at);
     }
 
     /// Renews it.
