@@ -17,6 +17,8 @@ use crate::token::Token;
 
 /// Renewals due within this time go in one batch.
 const BATCH: Duration = Duration::from_millis(5);
+/// An answer is waited for at least so long, however short the TTL.
+const SHORTEST_ANSWER: Duration = Duration::from_millis(50);
 /// A lease that is renewed for so long is worth one warning: a holder may hang.
 const LONG: Duration = Duration::from_secs(600);
 
@@ -232,7 +234,9 @@ async fn run(session: Weak<Session>, wake: Arc<Notify>) {
 async fn renew(session: &Arc<Session>, holdings: Vec<Arc<Holding>>) -> Option<Error> {
     let claims: Vec<Arc<Claim>> = holdings.iter().map(|holding| holding.claim.clone()).collect();
     let shortest = claims.iter().map(|claim| claim.ttl()).min().unwrap_or_default();
-    let answers = session.backend.extend(&claims, session.answer_by(shortest)).await;
+    // Soon enough for another try, on another connection, within the lease.
+    let by = session.answer_by((shortest / 3).max(SHORTEST_ANSWER));
+    let answers = session.backend.extend(&claims, by).await;
     let now = Moment::now();
     let mut first = None;
     for (holding, answer) in holdings.iter().zip(answers) {
