@@ -45,14 +45,6 @@ impl Drop for Counted {
 }
 
 /// Runs `work` without the GIL.
-fn detached<T: Send>(py: Python<'_>, work: impl FnOnce() -> T + Send) -> PyResult<T> {
-    if CLOSING.load(Ordering::Relaxed) {
-        return Err(exiting(py));
-    }
-    Ok(outside(py, work))
-}
-
-/// As [`detached`], also while the interpreter is about to exit.
 pub(crate) fn outside<T: Send>(py: Python<'_>, work: impl FnOnce() -> T + Send) -> T {
     let _outside = Counted::new(&OUTSIDE);
     let (answer, _returning) = py.detach(|| (work(), come_back()));
@@ -72,12 +64,22 @@ fn come_back() -> Counted {
     returning
 }
 
-/// As [`detached`], for work that can fail.
+/// As [`outside`], for work that can fail; refused once the interpreter is about to exit.
 pub(crate) fn calling<T: Send>(
     py: Python<'_>,
     work: impl FnOnce() -> Result<T, Error> + Send,
 ) -> PyResult<T> {
-    detached(py, work)?.map_err(|error| failed(py, &error))
+    refuse_if(py, &CLOSING)?;
+    finishing(py, work)
+}
+
+/// As [`calling`], for what gives back: that may go on until the interpreter has gone.
+pub(crate) fn finishing<T: Send>(
+    py: Python<'_>,
+    work: impl FnOnce() -> Result<T, Error> + Send,
+) -> PyResult<T> {
+    refuse_if(py, &GONE)?;
+    outside(py, work).map_err(|error| failed(py, &error))
 }
 
 /// What asks, during a wait, whether to give it up.
@@ -94,7 +96,7 @@ pub(crate) fn waiting<T: Send>(
     }
     let mut raised = None;
     let mut interrupt = || {
-        raised = Python::attach(|py| py.check_signals()).err();
+        raised = Python::attach(|py| py.check_signals().err());
         raised.is_some()
     };
     let answer = calling(py, || work(Some(&mut interrupt)));
@@ -119,16 +121,19 @@ fn on_main_thread(py: Python<'_>) -> PyResult<bool> {
     Ok(main)
 }
 
-fn exiting(py: Python<'_>) -> PyErr {
+fn refuse_if(py: Python<'_>, flag: &AtomicBool) -> PyResult<()> {
+    if !flag.load(Ordering::Relaxed) {
+        return Ok(());
+    }
     let what = "the interpreter is exiting; take and give back locks before";
-    make(py, ErrorKind::Closed, what, None, [false, false], None)
+    Err(make(py, ErrorKind::Closed, what, None, [false, false], None))
 }
 
 /// Begins to leave: no call is begun any more, and every client is closed, all at once.
 #[pyfunction]
 pub(crate) fn close_all(py: Python<'_>, clients: Vec<Bound<'_, Client>>) {
     CLOSING.store(true, Ordering::SeqCst);
-    let clients: Vec<_> = clients.iter().map(|client| client.get().inner.clone()).collect();
+    let clients: Vec<_> = clients.into_iter().map(|client| client.get().inner.clone()).collect();
     py.detach(|| {
         std::thread::scope(|scope| {
             for client in &clients {

@@ -88,10 +88,7 @@ fn holder_parts(holder: Holder) -> HolderParts {
 /// The URL to use: the argument, else `FENCELOCK_URL`.
 #[pyfunction]
 #[pyo3(signature = (url, /))]
-pub(crate) fn resolve_url(
-    py: Python<'_>,
-    url: Option<&Bound<'_, PyString>>,
-) -> PyResult<String> {
+pub(crate) fn resolve_url(py: Python<'_>, url: Option<&Bound<'_, PyString>>) -> PyResult<String> {
     let url = url.map(text).transpose()?;
     fencelock::resolve_url(url.as_deref()).map_err(|error| failed(py, &error))
 }

@@ -1,16 +1,27 @@
 //! One holding of a lock.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use fencelock::{LossReason, blocking};
 use fencelock_bridge::{Event, queue};
+use pyo3::exceptions::PyResourceWarning;
 use pyo3::prelude::*;
 
-use crate::calls::calling;
+use crate::calls::{calling, finishing};
 use crate::error::failed;
 
 #[pyclass(frozen, module = "fencelock._native")]
 #[derive(Debug)]
 pub(crate) struct Lease {
-    pub(crate) inner: blocking::Lease,
+    inner: blocking::Lease,
+    /// Whether the caller has it. If not, because Ctrl-C came between, dropping it releases.
+    handed_over: AtomicBool,
+}
+
+impl From<blocking::Lease> for Lease {
+    fn from(inner: blocking::Lease) -> Self {
+        Self { inner, handed_over: AtomicBool::new(false) }
+    }
 }
 
 #[pymethods]
@@ -47,7 +58,7 @@ impl Lease {
     }
 
     fn release(&self, py: Python<'_>) -> PyResult<()> {
-        calling(py, || self.inner.release())
+        finishing(py, || self.inner.release())
     }
 
     /// Pushes an event with this number when the lease is lost.
@@ -56,10 +67,41 @@ impl Lease {
         self.inner.on_lost(move |_| queue().push(Event::Lost(id)));
     }
 
-    /// Leaves the lease to lapse; whether it was held.
-    fn discard(&self) -> bool {
-        let held = self.inner.is_held();
-        self.inner.abandon();
-        held
+    #[getter]
+    fn handed_over(&self) -> bool {
+        self.handed_over.load(Ordering::Relaxed)
+    }
+
+    #[setter]
+    fn set_handed_over(&self, value: bool) {
+        self.handed_over.store(value, Ordering::Relaxed);
+    }
+}
+
+/// Collecting a lease that somebody had does not unlock: it is left to lapse, and told.
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if self.handed_over() && self.inner.is_held() {
+            self.inner.abandon();
+            Python::attach(|py| warn_discarded(py, self.inner.name()));
+        }
+    }
+}
+
+fn warn_discarded(py: Python<'_>, name: &str) {
+    // Collecting goes on in the middle of anything, an exception under way included.
+    let under_way = PyErr::take(py);
+    let text = format!(
+        "the lease of lock {name:?} was discarded without release; the lock stays taken until it \
+         lapses"
+    );
+    let category = py.get_type::<PyResourceWarning>();
+    let warned =
+        py.import("warnings").and_then(|warnings| warnings.call_method1("warn", (text, category)));
+    if let Err(error) = warned {
+        error.write_unraisable(py, None);
+    }
+    if let Some(error) = under_way {
+        error.restore(py);
     }
 }

@@ -44,12 +44,12 @@ impl Lock {
     fn acquire(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Lease> {
         let timeout = timeout.map(|time| seconds(py, time)).transpose()?;
         let lease = waiting(py, |interrupt| self.inner.acquire_with(timeout, interrupt))?;
-        Ok(Lease { inner: lease })
+        Ok(lease.into())
     }
 
     /// Takes the lock if it is free.
     fn try_acquire(&self, py: Python<'_>) -> PyResult<Option<Lease>> {
         let lease = waiting(py, |interrupt| self.inner.try_acquire_with(interrupt))?;
-        Ok(lease.map(|inner| Lease { inner }))
+        Ok(lease.map(Lease::from))
     }
 }

@@ -21,6 +21,8 @@ pub(crate) fn seconds(py: Python<'_>, seconds: f64) -> PyResult<Duration> {
 pub(crate) fn text(text: &Bound<'_, PyString>) -> PyResult<String> {
     match text.to_cow() {
         Ok(text) => Ok(text.into_owned()),
-        Err(_) => Err(invalid(text.py(), "a text has lone surrogates; give one that UTF-8 can write")),
+        Err(_) => {
+            Err(invalid(text.py(), "a text has lone surrogates; give one that UTF-8 can write"))
+        }
     }
 }

@@ -55,11 +55,8 @@ impl Subscriber for Forwarder {
     }
 
     fn event(&self, event: &tracing::Event<'_>) {
-        let mut record = Record {
-            level: *event.metadata().level(),
-            message: String::new(),
-            fields: Vec::new(),
-        };
+        let mut record =
+            Record { level: *event.metadata().level(), message: String::new(), fields: Vec::new() };
         event.record(&mut Collect(&mut record));
         queue().push(Event::Log(record));
     }

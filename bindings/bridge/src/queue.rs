@@ -69,11 +69,7 @@ pub fn queue() -> Arc<Queue> {
 
 impl Queue {
     fn new(generation: u64) -> Self {
-        Self {
-            generation,
-            state: Mutex::default(),
-            more: Condvar::new(),
-        }
+        Self { generation, state: Mutex::default(), more: Condvar::new() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -123,11 +119,7 @@ mod tests {
     use super::*;
 
     fn record() -> Event {
-        Event::Log(Record {
-            level: Level::WARN,
-            message: String::new(),
-            fields: Vec::new(),
-        })
+        Event::Log(Record { level: Level::WARN, message: String::new(), fields: Vec::new() })
     }
 
     #[test]

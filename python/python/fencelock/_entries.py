@@ -19,13 +19,16 @@ class Entries(Generic[Held]):
 
     Nothing here is locked, and so nothing can be inherited locked by a forked child: each step is
     one operation of a dictionary.
+
+    Attributes:
+        inside: The leases, in the order of entering.
     """
 
-    __slots__ = ("_inside", "_name")
+    __slots__ = ("_name", "inside")
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._inside: OrderedDict[Place, Held] = OrderedDict()
+        self.inside: OrderedDict[Place, Held] = OrderedDict()
 
     def place(self) -> Place:
         """Where the caller is.
@@ -34,7 +37,7 @@ class Entries(Generic[Held]):
             WouldDeadlockError: It is inside already, and would wait for itself.
         """
         place = _here()
-        if place in self._inside:
+        if place in self.inside:
             raise WouldDeadlockError(
                 f"lock {self._name!r}: this thread or task holds it already and would wait for "
                 "itself; leave the first `with` before entering again",
@@ -42,21 +45,17 @@ class Entries(Generic[Held]):
             )
         return place
 
-    def enter(self, place: Place, lease: Held) -> None:
-        """Notes a lease."""
-        self._inside[place] = lease
-
     def leave(self) -> Held:
         """Gives the caller's lease, or, where it has entered none, the oldest.
 
         Raises:
             NotHeldError: Nobody is inside.
         """
-        lease = self._inside.pop(_here(), None)
+        lease = self.inside.pop(_here(), None)
         if lease is not None:
             return lease
         try:
-            return self._inside.popitem(last=False)[1]
+            return self.inside.popitem(last=False)[1]
         except KeyError:
             raise NotHeldError(
                 f"lock {self._name!r}: nobody is inside its `with`; enter before leaving",

@@ -11,6 +11,8 @@ from fencelock import _events, _native, client
 def _leave() -> None:
     # What is held is given back and every wait ends; then all threads come back to the
     # interpreter, or, after 1 s, never: entering it while it is torn down would abort.
-    client.close_all()
-    _events.stop()
-    _native.leave()
+    try:
+        client.close_all()
+        _events.stop()
+    finally:
+        _native.leave()

@@ -1,5 +1,23 @@
 from typing import Final, Literal, final
 
+__all__ = [
+    "DEFAULT_TTL",
+    "URL_VARIABLE",
+    "Client",
+    "Lease",
+    "Lock",
+    "__version__",
+    "close_all",
+    "error_kinds",
+    "forked",
+    "forward_log",
+    "leave",
+    "loss_reasons",
+    "next_event",
+    "resolve_url",
+    "stop_events",
+]
+
 DEFAULT_TTL: Final[float]
 URL_VARIABLE: Final[str]
 __version__: Final[str]
@@ -50,7 +68,10 @@ class Lease:
     def renew(self) -> None: ...
     def release(self) -> None: ...
     def watch(self, id: int, /) -> None: ...
-    def discard(self) -> bool: ...
+    @property
+    def handed_over(self) -> bool: ...
+    @handed_over.setter
+    def handed_over(self, value: bool, /) -> None: ...
 
 def close_all(clients: list[Client]) -> None: ...
 def error_kinds() -> list[tuple[int, str]]: ...

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
@@ -51,6 +52,12 @@ class Inspection:
     name: str
     holder: Holder | None
     waiters: int
+
+
+class _Absent(enum.Enum):
+    """Stands for an argument that is not given."""
+
+    ABSENT = "absent"
 
 
 def connect(
@@ -129,7 +136,7 @@ class Client:
         max_hold: Duration | None = None,
         label: str = "",
         on_lost: Callable[[Lease], object] | None = None,
-        timeout: None = None,
+        timeout: _Absent = _Absent.ABSENT,
     ) -> Lock:
         """Describes a lock. Nothing is sent.
 
@@ -146,7 +153,7 @@ class Client:
         Raises:
             InvalidArgumentError: Name or options can't be served.
         """
-        if timeout is not None:
+        if timeout is not _Absent.ABSENT:
             raise InvalidArgumentError(
                 f"lock {name!r}: lock() takes no timeout, which in redis-py means the TTL; give "
                 "ttl for how long a lease lasts, and acquire(timeout=...) for how long to wait",

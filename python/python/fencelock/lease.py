@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, NoReturn
@@ -37,7 +36,7 @@ class Lease:
     def __init__(self, native: _native.Lease, lock: Lock) -> None:
         """Made by `Lock.acquire` only."""
         self._native = native
-        # Keeps the client from being collected, and so known at the interpreter's exit.
+        # Keeps the client from being collected, so that it is closed at the interpreter's exit.
         self._lock = lock
         self._callbacks: dict[int, Callable[[Lease], object]] | None = None
 
@@ -135,17 +134,6 @@ class Lease:
             LockLostError: The body ended well, but the lease was lost.
         """
         leave(self._native.release, exc)
-
-    def __del__(self) -> None:
-        """Leaves a lease that nobody refers to any more to lapse."""
-        if self._native.discard():
-            warnings.warn(
-                f"the lease of lock {self.name!r} was discarded without release; the lock stays "
-                "taken until it lapses",
-                ResourceWarning,
-                stacklevel=2,
-                source=self,
-            )
 
     def __reduce__(self) -> NoReturn:
         """Refuses: a lease belongs to the process that acquired it.

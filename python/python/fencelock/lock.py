@@ -73,9 +73,7 @@ class Lock:
         self._on_lost = on_lost
         self._client = client
         self._entries: Entries[Lease] = Entries(name)
-        self._native = _native.Lock(
-            client._native, name, self.ttl, renew, self.max_hold, label
-        )
+        self._native = _native.Lock(client._native, name, self.ttl, renew, self.max_hold, label)
 
     def acquire(self, timeout: Duration | None = None) -> Lease:
         """Takes the lock, waiting in line for it.
@@ -122,6 +120,9 @@ class Lock:
         lease = Lease(native, self)
         if self._on_lost is not None:
             lease.on_lost(self._on_lost)
+        # From here on it is the caller's; before, Ctrl-C would give it back. No signal is handled
+        # between this line and the caller's next one.
+        native.handed_over = True
         return lease
 
     def __enter__(self) -> Lease:
@@ -133,7 +134,7 @@ class Lock:
         """
         place = self._entries.place()
         lease = self.acquire()
-        self._entries.enter(place, lease)
+        self._entries.inside[place] = lease
         return lease
 
     def __exit__(
@@ -181,7 +182,7 @@ class Lock:
 def _refuse_deferred(function: Callable[P, R]) -> None:
     import inspect  # slow to import, and decorators are rare
 
-    kinds = {
+    kinds: dict[str, Callable[[object], bool]] = {
         "a coroutine function": inspect.iscoroutinefunction,
         "an async generator function": inspect.isasyncgenfunction,
         "a generator function": inspect.isgeneratorfunction,

@@ -1,0 +1,156 @@
+"""Signals while the main thread waits."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import redis
+
+import fencelock
+from conftest import Program, Server, eventually, waiters
+
+WAIT = """
+import sys, time
+import fencelock
+
+client = fencelock.connect()
+print("waiting", flush=True)
+try:
+    {wait}
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+    client.close()
+    print("closed", flush=True)
+"""
+
+
+@pytest.mark.parametrize(
+    "wait",
+    [
+        "client.lock(sys.argv[1]).acquire()",
+        "client.lock(sys.argv[1]).acquire(timeout=1000)",
+        "with client.lock(sys.argv[1]): pass",
+        "fencelock.DistributedLock(sys.argv[1], blocking_timeout=None).acquire()",
+    ],
+)
+def test_ctrl_c_ends_a_wait_and_leaves_the_queue(
+    client: fencelock.Client,
+    name: str,
+    raw: redis.Redis,
+    program: Callable[[str], Program],
+    wait: str,
+) -> None:
+    with client.lock(name):
+        waiting = program(WAIT.format(wait=wait))
+        waiting.expect("waiting")
+        eventually(lambda: waiters(raw, name) == 1, "the wait")
+        sent = time.monotonic()
+        waiting.process.send_signal(signal.SIGINT)
+        waiting.expect("interrupted")
+        # 100 ms are promised; here two cores are shared with others.
+        assert time.monotonic() - sent < 1
+        eventually(lambda: waiters(raw, name) == 0, "leaving the queue")
+        waiting.expect("closed")
+        assert waiting.end() == (0, "")
+
+
+HANDLER = """
+import signal, sys
+import fencelock
+
+client = fencelock.connect()
+signal.signal(signal.SIGUSR1, lambda *_: print("handled", flush=True))
+print("waiting", flush=True)
+client.lock(sys.argv[1]).acquire().release()
+print("acquired", flush=True)
+"""
+
+
+def test_handler_that_returns_lets_the_wait_go_on(
+    client: fencelock.Client, name: str, raw: redis.Redis, program: Callable[[str], Program]
+) -> None:
+    with client.lock(name):
+        waiting = program(HANDLER)
+        waiting.expect("waiting")
+        eventually(lambda: waiters(raw, name) == 1, "the wait")
+        waiting.process.send_signal(signal.SIGUSR1)
+        waiting.expect("handled")
+        assert waiters(raw, name) == 1
+    waiting.expect("acquired")
+    assert waiting.end() == (0, "")
+
+
+SILENT = """
+import sys
+import fencelock
+
+client = fencelock.connect()
+lock = client.lock(sys.argv[1])
+lock.acquire().release()
+print("ready", flush=True)
+sys.stdin.readline()
+try:
+    print("waiting", flush=True)
+    {call}
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+"""
+
+
+@pytest.mark.parametrize("call", ["lock.acquire()", "lock.try_acquire()"])
+def test_ctrl_c_ends_an_attempt_that_the_server_does_not_answer(
+    own_server: Server, name: str, tmp_path: Path, call: str
+) -> None:
+    path = tmp_path / "silent.py"
+    path.write_text(SILENT.format(call=call))
+    attempting = Program(path, own_server.url, name)
+    attempting.expect("ready")
+    own_server.process.send_signal(signal.SIGSTOP)
+    assert attempting.process.stdin is not None
+    attempting.process.stdin.write("\n")
+    attempting.process.stdin.flush()
+    attempting.expect("waiting")
+    attempting.process.send_signal(signal.SIGINT)
+    attempting.expect("interrupted")
+    own_server.process.send_signal(signal.SIGCONT)
+    assert attempting.end() == (0, "")
+
+
+ANY_MOMENT = """
+import random, signal, sys
+import fencelock
+
+class Interrupt(BaseException):
+    pass
+
+def interrupt(*_):
+    if armed:
+        raise Interrupt
+
+signal.signal(signal.SIGALRM, interrupt)
+lock = fencelock.connect().lock(sys.argv[1])
+for _ in range(300):
+    lease, armed = None, True
+    try:
+        signal.setitimer(signal.ITIMER_REAL, random.uniform(1e-5, 5e-4))
+        while True:
+            lease = lock.acquire()
+            lease.release()
+    except Interrupt:
+        armed = False
+    if lease is not None and lease.is_held():
+        lease.release()
+    # A lease that the interrupt took from us gives itself back, in the background.
+    lock.acquire(timeout=5).release()
+print("done", flush=True)
+"""
+
+
+def test_signal_at_any_moment_leaves_no_lock(program: Callable[[str], Program]) -> None:
+    looping = program(ANY_MOMENT)
+    looping.expect("done")
+    assert looping.end() == (0, "")
