@@ -105,8 +105,11 @@ impl Holding {
     }
 
     fn released(&self) {
-        self.state.store(RELEASED, Ordering::Release);
-        self.changed.notify_waiters();
+        let order = (Ordering::AcqRel, Ordering::Acquire);
+        // What was lost stays lost, with its reason.
+        if self.state.compare_exchange(RELEASING, RELEASED, order.0, order.1).is_ok() {
+            self.changed.notify_waiters();
+        }
     }
 
     /// Waits until it is lost, or released: `None` then.
@@ -271,10 +274,7 @@ impl Lease {
     ///
     /// Dropped before it is done, it goes on in the background.
     pub async fn release(self) -> Result<()> {
-        let releasing = match self.begin_release()? {
-            Some(releasing) => releasing,
-            None => return Err(Error::not_held("the lease was released before").at(self.name())),
-        };
+        let releasing = self.begin_release()?;
         let answer = if Handle::try_current().is_ok() {
             releasing.session.backend.release(&self.holding.claim, releasing.by).await
         } else {
@@ -286,9 +286,7 @@ impl Lease {
     /// As [`release`](Self::release), on the calling thread; callable through a reference, so
     /// that a second release has an answer.
     pub(crate) fn release_blocking(&self) -> Result<()> {
-        let Some(releasing) = self.begin_release()? else {
-            return Err(Error::not_held("the lease was released before").at(self.name()));
-        };
+        let releasing = self.begin_release()?;
         let answer = match releasing.session.backend.direct() {
             Some(direct) => direct.release(&self.holding.claim, releasing.by),
             None => engine::block_on(releasing.request())?,
@@ -316,20 +314,18 @@ impl Lease {
     }
 
     /// Marks it releasing *before* anything is sent, so that a renewal that crosses the release
-    /// is no loss. `None` if it was released before.
-    fn begin_release(&self) -> Result<Option<Releasing>> {
-        if self.holding.loss().is_some_and(|reason| reason == LossReason::Forked) {
-            return Err(Error::lost(LossReason::Forked).at(self.name()));
-        }
+    /// is no loss.
+    fn begin_release(&self) -> Result<Releasing> {
         let session = self.session()?.clone();
+        let held = self.holding.is_held() && self.holding.leave_held(RELEASING);
         let lost = self.holding.loss();
-        if lost.is_none() && !self.holding.leave_held(RELEASING) {
-            return Ok(None);
+        if !held && lost.is_none() {
+            return Err(Error::not_held("the lease was released before").at(self.name()));
         }
         session.keeper.forget(&self.holding);
         // A lease that is lost is released all the same: the server may still have it.
         let by = session.answer_by(self.holding.claim.ttl());
-        Ok(Some(Releasing { session, holding: self.holding.clone(), lost, by, done: false }))
+        Ok(Releasing { session, holding: self.holding.clone(), lost, by, done: false })
     }
 }
 

@@ -1,6 +1,7 @@
 //! A forked child leaves the parent's leases and connections alone, and begins anew.
 
 #![expect(unsafe_code, reason = "fork has no safe interface")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod common;
 

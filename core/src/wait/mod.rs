@@ -67,8 +67,8 @@ struct Waiter {
     /// Failures in a row, and the last one.
     failures: u32,
     trouble: Option<Error>,
-    /// Whether a long wait for this very process was told.
-    told: bool,
+    /// When to look whether it waits for this very process.
+    tell_at: Moment,
     /// Whether the engine looks after it, the caller's own attempt being over.
     in_room: bool,
 }
@@ -146,7 +146,7 @@ impl Waiting {
             answered: false,
             failures: 0,
             trouble: None,
-            told: false,
+            tell_at: now + SUSPICIOUS,
             in_room: false,
         };
         let mut table = self.table();

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use super::{SUSPICIOUS, Stage, Table, Waiter, Waiting, hand_over};
+use super::{Stage, Table, Waiter, Waiting, hand_over};
 use crate::backend::{Answer, Boxed, Claim};
 use crate::client::Session;
 use crate::clock::Moment;
@@ -142,12 +142,11 @@ impl Waiting {
                 plan.expired.extend(table.remove(id));
                 continue;
             }
-            let tell_at = if waiter.told { Moment::NEVER } else { waiter.since + SUSPICIOUS };
-            if now >= tell_at {
-                waiter.told = true;
+            if now >= waiter.tell_at {
+                waiter.tell_at = Moment::NEVER;
                 tell(session, waiter);
             }
-            plan.next = plan.next.min(waiter.until).min(tell_at);
+            plan.next = plan.next.min(waiter.until).min(waiter.tell_at);
             match waiter.stage {
                 _ if !idle => {}
                 Stage::Attempting { .. } => {}
@@ -298,8 +297,8 @@ async fn perform(session: Arc<Session>, task: Task) -> Answers {
 async fn give_up(session: Arc<Session>, mut waiter: Waiter) {
     let by = Moment::now() + GOODBYE;
     let heard = waiter.nothing_sent() || session.backend.withdraw(&waiter.claim, by).await.is_ok();
-    let waited = Moment::now().since(waiter.since);
-    let error = waiter.trouble.take().unwrap_or_else(|| timed_out(waited));
+    let time = Moment::now().since(waiter.since);
+    let error = waiter.trouble.take().unwrap_or_else(|| timed_out(time));
     waiter.slot.fill(Err(error.at(&waiter.claim.name)));
     if !heard || waiter.unsure {
         again_later(&session, &waiter.claim).await;

@@ -58,13 +58,11 @@ impl Slot {
 
     pub(super) fn poll(&self, cx: &mut Context<'_>) -> Poll<Result<Lease>> {
         let mut state = self.state();
-        match state.outcome.take() {
-            Some(outcome) => Poll::Ready(outcome),
-            None => {
-                state.waker = Some(cx.waker().clone());
-                Poll::Pending
-            }
+        if let Some(outcome) = state.outcome.take() {
+            return Poll::Ready(outcome);
         }
+        state.waker = Some(cx.waker().clone());
+        Poll::Pending
     }
 
     pub(super) fn block(&self, interrupt: Option<Interrupt<'_>>) -> Result<Lease> {

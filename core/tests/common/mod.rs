@@ -1,6 +1,11 @@
 //! What the engine's tests share.
 
-#![allow(dead_code, clippy::allow_attributes, reason = "each test uses a part")]
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::allow_attributes,
+    reason = "each test uses a part; a test fails by panicking"
+)]
 
 use std::time::{Duration, Instant};
 

@@ -373,10 +373,7 @@ pub(super) fn read_error(error: &RedisError, sent: bool) -> Error {
     // Redis 7.0 says so of a permission that a script lacks: "ERR The user executing the script
     // can't run this command or subcommand".
     let denied = detail.contains("The user executing the script");
-    if denied
-        || DENIED.iter().any(|known| is(&known))
-        || error.kind() == redis::ErrorKind::AuthenticationFailed
-    {
+    if denied || DENIED.iter().any(is) || error.kind() == redis::ErrorKind::AuthenticationFailed {
         return Error::new(
             ErrorKind::Denied,
             format!("the server refused: {}", shown(code, detail, error)),
