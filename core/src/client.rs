@@ -52,9 +52,19 @@ pub(crate) struct Session {
 
 impl Session {
     fn open(url: &RedisUrl, options: &ClientOptions) -> Result<Arc<Self>> {
-        fork::watch();
         let client_id = token::client_id()?;
-        Ok(Arc::new_cyclic(|session: &std::sync::Weak<Self>| {
+        Ok(Self::over(options.response_timeout, |sink| {
+            Box::new(RedisBackend::new(url.clone(), options, client_id, sink))
+        }))
+    }
+
+    /// A session over a backend, which gets where its signals go.
+    pub(crate) fn over(
+        response_timeout: Duration,
+        backend: impl FnOnce(SignalSink) -> Box<dyn Backend>,
+    ) -> Arc<Self> {
+        fork::watch();
+        Arc::new_cyclic(|session: &std::sync::Weak<Self>| {
             let session = session.clone();
             let sink: SignalSink = Arc::new(move |signal| {
                 if let Some(session) = session.upgrade() {
@@ -62,14 +72,14 @@ impl Session {
                 }
             });
             Self {
-                backend: Box::new(RedisBackend::new(url.clone(), options, client_id, sink)),
+                backend: backend(sink),
                 keeper: Keeper::new(),
                 waiting: Waiting::default(),
-                response_timeout: options.response_timeout,
+                response_timeout,
                 closed: AtomicBool::new(false),
                 generation: fork::generation(),
             }
-        }))
+        })
     }
 
     fn signalled(self: &Arc<Self>, signal: Signal) {

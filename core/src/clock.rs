@@ -80,22 +80,24 @@ fn boot_nanos() -> u64 {
     seconds * 1_000_000_000 + nanos
 }
 
-/// Lets a test put the machine to sleep.
+/// Lets a test put the machine to sleep, as its own thread sees it.
 #[cfg(test)]
 pub(crate) mod testing {
-    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::cell::Cell;
     use std::time::Duration;
 
-    static SKEW: AtomicU64 = AtomicU64::new(0);
+    thread_local! {
+        static SKEW: Cell<u64> = const { Cell::new(0) };
+    }
 
     /// How far the test's clock runs ahead, in ns.
     pub(super) fn skew() -> u64 {
-        SKEW.load(Ordering::Relaxed)
+        SKEW.get()
     }
 
     /// The clock jumps ahead, as it does when a machine wakes from sleep.
     pub(crate) fn sleep(time: Duration) {
-        SKEW.fetch_add(u64::try_from(time.as_nanos()).unwrap_or(0), Ordering::Relaxed);
+        SKEW.set(SKEW.get() + u64::try_from(time.as_nanos()).unwrap());
     }
 }
 

@@ -1,6 +1,8 @@
 //! The one trait between the engine and what it locks with. The engine owns waiting and the use
 //! of deadlines; a backend answers and signals.
 
+#[cfg(test)]
+pub(crate) mod fake;
 pub(crate) mod redis;
 
 use std::future::Future;

@@ -351,3 +351,6 @@ fn give_back(session: &Arc<Session>, name: &str, token: Token) {
         }
     });
 }
+
+#[cfg(test)]
+mod tests;

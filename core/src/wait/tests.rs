@@ -1,0 +1,243 @@
+//! What the engine makes of answers and signals (protocol, "The client's part").
+
+use super::*;
+use crate::backend::Signal;
+use crate::backend::fake::{Asked, Stage};
+use crate::error::LossReason;
+
+const TTL: Duration = Duration::from_secs(10);
+
+fn claim() -> Arc<Claim> {
+    Arc::new(Claim {
+        name: "a".into(),
+        token: Token::generate().unwrap(),
+        mode: Mode::Exclusive,
+        ttl_ms: 10_000,
+        label: "".into(),
+        ticket: 0,
+    })
+}
+
+fn granted(token: Token, fence: u64) -> Signal {
+    Signal::Granted { name: "a".to_owned(), token, fence }
+}
+
+/// In the queue, asked so long ago, with nothing to look at for a while.
+fn queued(ago: Duration) -> Result<Answer> {
+    let now = Moment::now();
+    Ok(Answer::Queued {
+        ticket: Some(7),
+        look_at: now + Duration::from_secs(60),
+        granted_until: valid_until(now - ago, TTL),
+    })
+}
+
+fn enter(stage: &Stage, claim: &Arc<Claim>) -> Place {
+    stage.session.waiting.enter(&stage.session, claim, &Arc::default(), Moment::NEVER)
+}
+
+fn unavailable() -> Result<Answer> {
+    Err(Error::unavailable("the connection broke").maybe_done())
+}
+
+#[tokio::test]
+async fn a_message_ends_the_wait_without_another_request() {
+    let mut stage = Stage::new();
+    let claim = claim();
+    let place = enter(&stage, &claim);
+    place.stay(&queued(Duration::from_secs(1)));
+    stage.signal(granted(claim.token, 5));
+    let lease = place.wait().await.unwrap();
+    assert_eq!(lease.fence(), 5);
+    let latest = TTL.checked_sub(Duration::from_secs(1)).unwrap();
+    assert!(lease.remaining() < latest, "it counts from the request, not from the message");
+    assert!(stage.is_quiet());
+}
+
+#[tokio::test]
+async fn a_message_that_may_be_old_is_asked_about_first() {
+    let mut stage = Stage::new();
+    let claim = claim();
+    let place = enter(&stage, &claim);
+    place.stay(&queued(Duration::from_secs(6)));
+    let until = valid_until(Moment::now(), TTL);
+    stage.poll_answers(Ok(Answer::Granted { fence: 6, valid_until: until }));
+    stage.signal(granted(claim.token, 5));
+    assert_eq!(stage.next().await, Asked::Poll(claim.token));
+    assert_eq!(place.wait().await.unwrap().fence(), 6);
+}
+
+#[tokio::test]
+async fn a_message_may_come_before_the_answer() {
+    let stage = Stage::new();
+    let claim = claim();
+    let place = enter(&stage, &claim);
+    stage.signal(granted(claim.token, 5));
+    place.stay(&queued(Duration::ZERO));
+    let lease = place.wait().await.unwrap();
+    assert!(lease.is_held());
+}
+
+#[tokio::test]
+async fn a_message_and_an_answer_that_both_grant_make_one_lease() {
+    let mut stage = Stage::new();
+    let claim = claim();
+    let place = enter(&stage, &claim);
+    stage.signal(granted(claim.token, 5));
+    let Err(place) = place.settle(|| unreachable!("the message was first")) else {
+        panic!("two leases of one token")
+    };
+    let lease = place.wait().await.unwrap();
+    assert!(lease.is_held() && stage.is_quiet());
+}
+
+#[tokio::test]
+async fn a_message_that_nobody_waits_for_is_given_back_at_once() {
+    let mut stage = Stage::new();
+    let token = Token::generate().unwrap();
+    stage.signal(granted(token, 5));
+    assert_eq!(stage.next().await, Asked::Withdraw(token));
+}
+
+#[tokio::test]
+async fn a_late_message_about_a_lease_does_not_end_it() {
+    let mut stage = Stage::new();
+    let claim = claim();
+    let place = enter(&stage, &claim);
+    place.stay(&queued(Duration::ZERO));
+    stage.signal(granted(claim.token, 5));
+    let lease = place.wait().await.unwrap();
+    stage.signal(granted(claim.token, 5));
+    let other = Token::generate().unwrap();
+    stage.signal(granted(other, 6));
+    assert_eq!(stage.next().await, Asked::Withdraw(other), "and nothing before it");
+    assert!(lease.is_held());
+}
+
+#[tokio::test]
+async fn a_token_that_is_gone_is_given_up_and_the_place_is_kept() {
+    let mut stage = Stage::new();
+    let claim = claim();
+    let place = enter(&stage, &claim);
+    stage.poll_answers(Ok(Answer::Gone));
+    place.stay(&queued(Duration::ZERO));
+    stage.signal(Signal::LookAll);
+    assert_eq!(stage.next().await, Asked::Poll(claim.token));
+    let (mut withdrawn, mut joined) = (false, None);
+    for _ in 0..2 {
+        match stage.next().await {
+            Asked::Withdraw(token) => withdrawn |= token == claim.token,
+            Asked::Attempt(token, ticket) => joined = Some((token, ticket)),
+            other => panic!("{other:?}"),
+        }
+    }
+    let (token, ticket) = joined.unwrap();
+    assert!(withdrawn && token != claim.token && ticket == 7);
+    drop(place);
+}
+
+#[tokio::test]
+async fn a_lost_answer_is_asked_for_again_with_the_same_token() {
+    let mut stage = Stage::new();
+    let claim = claim();
+    let place = enter(&stage, &claim);
+    let until = valid_until(Moment::now(), TTL);
+    stage.attempt_answers(unavailable());
+    stage.attempt_answers(Ok(Answer::Granted { fence: 5, valid_until: until }));
+    place.stay(&unavailable());
+    assert_eq!(stage.next().await, Asked::Attempt(claim.token, 0));
+    assert_eq!(stage.next().await, Asked::Attempt(claim.token, 0));
+    assert_eq!(place.wait().await.unwrap().fence(), 5);
+}
+
+#[tokio::test]
+async fn a_wait_that_is_never_answered_fails_and_is_withdrawn() {
+    let mut stage = Stage::new();
+    let claim = claim();
+    let place = enter(&stage, &claim);
+    stage.attempt_answers(unavailable());
+    stage.attempt_answers(unavailable());
+    place.stay(&unavailable());
+    let error = place.wait().await.unwrap_err();
+    assert!(error.kind() == ErrorKind::Unavailable && error.is_ambiguous());
+    assert_eq!(stage.next().await, Asked::Attempt(claim.token, 0));
+    assert_eq!(stage.next().await, Asked::Attempt(claim.token, 0));
+    assert_eq!(stage.next().await, Asked::Withdraw(claim.token));
+    assert_eq!(stage.next().await, Asked::Withdraw(claim.token), "again, 1 s later");
+}
+
+#[tokio::test]
+async fn a_wait_that_is_given_up_is_withdrawn() {
+    let mut stage = Stage::new();
+    let claim = claim();
+    let place = enter(&stage, &claim);
+    place.stay(&queued(Duration::ZERO));
+    drop(place);
+    assert_eq!(stage.next().await, Asked::Withdraw(claim.token));
+    stage.signal(granted(claim.token, 5));
+    assert_eq!(stage.next().await, Asked::Withdraw(claim.token), "and passed on if it raced");
+}
+
+#[tokio::test]
+async fn many_waiters_are_polled_for_in_one_request() {
+    let mut stage = Stage::new();
+    let claims = [claim(), claim(), claim()];
+    let places: Vec<Place> = claims.iter().map(|claim| enter(&stage, claim)).collect();
+    places.iter().for_each(|place| place.stay(&queued(Duration::ZERO)));
+    stage.signal(Signal::LookAll);
+    // The fake leaves the poll open: all three are asked for before any answer.
+    let mut asked = Vec::new();
+    for _ in 0..3 {
+        asked.push(stage.next().await);
+    }
+    assert!(claims.iter().all(|claim| asked.contains(&Asked::Poll(claim.token))));
+}
+
+/// A lease that a signal brought, on a request that was sent so long ago.
+async fn lease(stage: &Stage, ago: Duration) -> (Token, Lease) {
+    let claim = claim();
+    let place = enter(stage, &claim);
+    place.stay(&queued(ago));
+    stage.signal(granted(claim.token, 5));
+    (claim.token, place.wait().await.unwrap())
+}
+
+#[tokio::test]
+async fn an_extension_refused_after_the_release_is_no_loss() {
+    let mut stage = Stage::new();
+    // Its renewal is due at once: a third of the TTL after the request is over.
+    let (token, lease) = lease(&stage, Duration::from_secs(4)).await;
+    assert_eq!(stage.next().await, Asked::Extend(token));
+    let lost = lease.lost();
+    lease.release().await.unwrap();
+    assert_eq!(stage.next().await, Asked::Release(token));
+    stage.extend_answers(None);
+    assert!(tokio::time::timeout(Duration::from_millis(50), lost).await.is_err());
+}
+
+#[tokio::test]
+async fn a_refused_extension_is_a_loss() {
+    let mut stage = Stage::new();
+    stage.extend_answers(None);
+    let (token, lease) = lease(&stage, Duration::from_secs(4)).await;
+    assert_eq!(stage.next().await, Asked::Extend(token));
+    assert_eq!(lease.lost().await, LossReason::Refused);
+}
+
+#[tokio::test]
+async fn one_extension_at_a_time() {
+    let mut stage = Stage::new();
+    let (token, lease) = lease(&stage, Duration::from_secs(4)).await;
+    assert_eq!(stage.next().await, Asked::Extend(token));
+    let by_hand = tokio::time::timeout(Duration::from_millis(50), lease.renew()).await;
+    assert!(by_hand.is_err() && stage.is_quiet(), "it waits for the one under way");
+}
+
+#[tokio::test]
+async fn an_extension_never_shortens_a_lease() {
+    let mut stage = Stage::new();
+    stage.extend_answers(Some(Moment::now()));
+    let (token, lease) = lease(&stage, Duration::from_secs(4)).await;
+    assert_eq!(stage.next().await, Asked::Extend(token));
+    assert!(lease.remaining() > Duration::from_secs(5) && lease.is_held());
+}
