@@ -5,19 +5,25 @@ set -euo pipefail
 source "$(dirname "$0")/common.sh"
 summary="$(mktemp)"
 trap 'rm -f "$summary"' EXIT
+failed=()
 
-# Runs a command, and keeps its lines that sum up tests for the end.
+# Runs one suite, and keeps its lines that sum up for the end; the rest go on if it fails.
 run() {
     say "$*"
-    "$@" 2>&1 | tee >(grep -aE '^test result: |^=+ .*(passed|failed|error).* in ' >>"$summary")
+    "$@" 2>&1 | tee >(grep -aE '^test result: |^=+ .*(passed|failed|error).* in |examples in the doc' \
+        >>"$summary") || failed+=("$*")
 }
 
 # --all-targets leaves out the examples in the documentation.
-run cargo test --locked --workspace --all-targets
-run cargo test --locked --workspace --doc
+run cargo test --locked --no-fail-fast --workspace --all-targets
+run cargo test --locked --no-fail-fast --workspace --doc
 run "$VENV/bin/python" scripts/check_readme.py
 run "$VENV/bin/python" -m pytest python
 
-say "all passed:"
+say "in all:"
 # Crates without tests have nothing to say here.
 grep -v ': ok. 0 passed; 0 failed' "$summary"
+[[ ${#failed[@]} == 0 ]] || {
+    printf 'failed: %s\n' "${failed[@]}" >&2
+    exit 1
+}
