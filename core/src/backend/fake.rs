@@ -136,7 +136,9 @@ impl Backend for Fake {
     }
 
     fn poll<'a>(&'a self, claims: &'a [Arc<Claim>], _by: Moment) -> Boxed<'a, Result<Vec<Answer>>> {
-        claims.iter().for_each(|claim| self.note(Asked::Poll(claim.token)));
+        for claim in claims {
+            self.note(Asked::Poll(claim.token));
+        }
         Box::pin(async move {
             let answer = self.answer(|answers| &mut answers.polls).await;
             answer.map(|answer| vec![answer; claims.len()])
@@ -158,7 +160,9 @@ impl Backend for Fake {
         claims: &'a [Arc<Claim>],
         _by: Moment,
     ) -> Boxed<'a, Vec<Result<Option<Moment>>>> {
-        claims.iter().for_each(|claim| self.note(Asked::Extend(claim.token)));
+        for claim in claims {
+            self.note(Asked::Extend(claim.token));
+        }
         Box::pin(async move {
             let mut given = Vec::new();
             for _ in claims {

@@ -23,21 +23,21 @@ fn granted(token: Token, fence: u64) -> Signal {
 }
 
 /// In the queue, asked so long ago, with nothing to look at for a while.
-fn queued(ago: Duration) -> Result<Answer> {
+fn queued(ago: Duration) -> Answer {
     let now = Moment::now();
-    Ok(Answer::Queued {
+    Answer::Queued {
         ticket: Some(7),
         look_at: now + Duration::from_secs(60),
         granted_until: valid_until(now - ago, TTL),
-    })
+    }
 }
 
 fn enter(stage: &Stage, claim: &Arc<Claim>) -> Place {
     stage.session.waiting.enter(&stage.session, claim, &Arc::default(), Moment::NEVER)
 }
 
-fn unavailable() -> Result<Answer> {
-    Err(Error::unavailable("the connection broke").maybe_done())
+fn unavailable() -> Error {
+    Error::unavailable("the connection broke").maybe_done()
 }
 
 #[tokio::test]
@@ -45,7 +45,7 @@ async fn a_message_ends_the_wait_without_another_request() {
     let mut stage = Stage::new();
     let claim = claim();
     let place = enter(&stage, &claim);
-    place.stay(&queued(Duration::from_secs(1)));
+    place.stay(&Ok(queued(Duration::from_secs(1))));
     stage.signal(granted(claim.token, 5));
     let lease = place.wait().await.unwrap();
     assert_eq!(lease.fence(), 5);
@@ -59,7 +59,7 @@ async fn a_message_that_may_be_old_is_asked_about_first() {
     let mut stage = Stage::new();
     let claim = claim();
     let place = enter(&stage, &claim);
-    place.stay(&queued(Duration::from_secs(6)));
+    place.stay(&Ok(queued(Duration::from_secs(6))));
     let until = valid_until(Moment::now(), TTL);
     stage.poll_answers(Ok(Answer::Granted { fence: 6, valid_until: until }));
     stage.signal(granted(claim.token, 5));
@@ -73,7 +73,7 @@ async fn a_message_may_come_before_the_answer() {
     let claim = claim();
     let place = enter(&stage, &claim);
     stage.signal(granted(claim.token, 5));
-    place.stay(&queued(Duration::ZERO));
+    place.stay(&Ok(queued(Duration::ZERO)));
     let lease = place.wait().await.unwrap();
     assert!(lease.is_held());
 }
@@ -104,7 +104,7 @@ async fn a_late_message_about_a_lease_does_not_end_it() {
     let mut stage = Stage::new();
     let claim = claim();
     let place = enter(&stage, &claim);
-    place.stay(&queued(Duration::ZERO));
+    place.stay(&Ok(queued(Duration::ZERO)));
     stage.signal(granted(claim.token, 5));
     let lease = place.wait().await.unwrap();
     stage.signal(granted(claim.token, 5));
@@ -120,7 +120,7 @@ async fn a_token_that_is_gone_is_given_up_and_the_place_is_kept() {
     let claim = claim();
     let place = enter(&stage, &claim);
     stage.poll_answers(Ok(Answer::Gone));
-    place.stay(&queued(Duration::ZERO));
+    place.stay(&Ok(queued(Duration::ZERO)));
     stage.signal(Signal::LookAll);
     assert_eq!(stage.next().await, Asked::Poll(claim.token));
     let (mut withdrawn, mut joined) = (false, None);
@@ -142,9 +142,9 @@ async fn a_lost_answer_is_asked_for_again_with_the_same_token() {
     let claim = claim();
     let place = enter(&stage, &claim);
     let until = valid_until(Moment::now(), TTL);
-    stage.attempt_answers(unavailable());
+    stage.attempt_answers(Err(unavailable()));
     stage.attempt_answers(Ok(Answer::Granted { fence: 5, valid_until: until }));
-    place.stay(&unavailable());
+    place.stay(&Err(unavailable()));
     assert_eq!(stage.next().await, Asked::Attempt(claim.token, 0));
     assert_eq!(stage.next().await, Asked::Attempt(claim.token, 0));
     assert_eq!(place.wait().await.unwrap().fence(), 5);
@@ -155,9 +155,9 @@ async fn a_wait_that_is_never_answered_fails_and_is_withdrawn() {
     let mut stage = Stage::new();
     let claim = claim();
     let place = enter(&stage, &claim);
-    stage.attempt_answers(unavailable());
-    stage.attempt_answers(unavailable());
-    place.stay(&unavailable());
+    stage.attempt_answers(Err(unavailable()));
+    stage.attempt_answers(Err(unavailable()));
+    place.stay(&Err(unavailable()));
     let error = place.wait().await.unwrap_err();
     assert!(error.kind() == ErrorKind::Unavailable && error.is_ambiguous());
     assert_eq!(stage.next().await, Asked::Attempt(claim.token, 0));
@@ -171,7 +171,7 @@ async fn a_wait_that_is_given_up_is_withdrawn() {
     let mut stage = Stage::new();
     let claim = claim();
     let place = enter(&stage, &claim);
-    place.stay(&queued(Duration::ZERO));
+    place.stay(&Ok(queued(Duration::ZERO)));
     drop(place);
     assert_eq!(stage.next().await, Asked::Withdraw(claim.token));
     stage.signal(granted(claim.token, 5));
@@ -183,7 +183,9 @@ async fn many_waiters_are_polled_for_in_one_request() {
     let mut stage = Stage::new();
     let claims = [claim(), claim(), claim()];
     let places: Vec<Place> = claims.iter().map(|claim| enter(&stage, claim)).collect();
-    places.iter().for_each(|place| place.stay(&queued(Duration::ZERO)));
+    for place in &places {
+        place.stay(&Ok(queued(Duration::ZERO)));
+    }
     stage.signal(Signal::LookAll);
     // The fake leaves the poll open: all three are asked for before any answer.
     let mut asked = Vec::new();
@@ -197,7 +199,7 @@ async fn many_waiters_are_polled_for_in_one_request() {
 async fn lease(stage: &Stage, ago: Duration) -> (Token, Lease) {
     let claim = claim();
     let place = enter(stage, &claim);
-    place.stay(&queued(ago));
+    place.stay(&Ok(queued(ago)));
     stage.signal(granted(claim.token, 5));
     (claim.token, place.wait().await.unwrap())
 }
