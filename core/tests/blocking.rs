@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use common::{Stage, eventually};
 use fencelock::blocking::Client;
 use fencelock::{ClientOptions, ErrorKind, LossReason};
+use fencelock_testserver::TestServer;
 
 #[test]
 fn a_pair_is_two_calls_and_leaves_nothing() {
@@ -286,4 +287,34 @@ fn a_foreign_holder_excludes_us_and_is_waited_for() {
     eventually("one waits", || stage.waiters("a") == 1);
     let _: u64 = stage.ask("DEL a");
     assert!(waiting.join().unwrap().unwrap().is_held());
+}
+
+#[test]
+fn where_no_message_arrives_the_head_polls() {
+    let server = TestServer::start_with(&["--rename-command", "PUBLISH", ""]);
+    let stage = Stage { server };
+    let (a, b) = (Client::connect(&stage.url()).unwrap(), Client::connect(&stage.url()).unwrap());
+    let held = a.lock("a").acquire().unwrap();
+    let waiting = std::thread::spawn(move || b.lock("a").acquire());
+    eventually("one waits", || stage.waiters("a") == 1);
+    held.release().unwrap();
+    let lease = waiting.join().unwrap().unwrap();
+    assert!(lease.fence() > held.fence());
+    lease.release().unwrap();
+    assert!(stage.is_clean("a"));
+}
+
+#[test]
+fn a_lease_outlives_a_broken_connection() {
+    let stage = Stage::new();
+    let client = Client::connect(&stage.url()).unwrap();
+    let lease = client.lock("a").ttl(Duration::from_millis(600)).acquire().unwrap();
+    let end = Instant::now() + Duration::from_millis(1500);
+    while Instant::now() < end {
+        let _: u64 = stage.ask("CLIENT KILL TYPE normal");
+        let _: u64 = stage.ask("CLIENT KILL TYPE pubsub");
+        std::thread::sleep(Duration::from_millis(100));
+        assert!(lease.is_held(), "{:?}", lease.loss());
+    }
+    lease.release().unwrap();
 }
