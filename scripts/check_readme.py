@@ -1,7 +1,7 @@
 """Runs the documentation's Python examples, each as a program of its own, on a private server.
 
-Arguments: the Markdown files; README.md and docs/*.md by default. A block that starts with a
-line `# not run: <reason>` is only compiled.
+Arguments: the Markdown files; by default those at the top and in docs/. A block that starts with
+a line `# not run: <reason>` is only compiled. Links to files that are not there are told, too.
 """
 
 from __future__ import annotations
@@ -15,19 +15,24 @@ from pathlib import Path
 from private_server import ROOT, cargo_build, private_server
 
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)")
 LIMIT_S = 60
 
 
 def main() -> int:
     files = [Path(name) for name in sys.argv[1:]] or [
-        ROOT / "README.md",
+        *sorted(ROOT.glob("*.md")),
         *sorted((ROOT / "docs").glob("*.md")),
     ]
     cargo_build("-p", "fencelock-testserver")
-    run = failed = 0
+    run = passed = failed = 0
     with private_server("debug") as url:
         for file in files:
             text = file.read_text()
+            for link in LINK.findall(text):
+                if not (file.parent / link).exists():
+                    failed += 1
+                    print(f"{os.path.relpath(file)} links to {link}, which is not there")
             for block in BLOCK.finditer(text):
                 code = block[1]
                 line = text.count("\n", 0, block.start(1)) + 1
@@ -37,8 +42,10 @@ def main() -> int:
                 if code.startswith("# not run: "):
                     continue
                 run += 1
-                failed += not passes(name, code, url)
-    print(f"{run - failed} of {run} Python examples in the documentation work")
+                good = passes(name, code, url)
+                passed += good
+                failed += not good
+    print(f"{passed} of {run} Python examples in the documentation work")
     return 1 if failed or not run else 0
 
 
