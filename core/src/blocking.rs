@@ -20,6 +20,7 @@ use crate::engine;
 use crate::error::{LossReason, Result};
 use crate::lock::patience;
 use crate::options::ClientOptions;
+use crate::wait::interrupted;
 
 /// As [`crate::Client`].
 #[derive(Clone, Debug)]
@@ -52,6 +53,22 @@ impl Client {
     pub fn connect_with(url: &str, options: ClientOptions) -> Result<Self> {
         let url = url.to_owned();
         engine::block_on(async move { crate::Client::connect_with(&url, options).await })?.map(Self)
+    }
+
+    /// As [`connect_with`](Self::connect_with), for callers that can be interrupted: `interrupt`
+    /// is asked about every 50 ms whether to give up.
+    ///
+    /// # Errors
+    ///
+    /// As [`crate::Client::connect_with`], and `Cancelled` when `interrupt` said so.
+    pub fn connect_interruptible(
+        url: &str,
+        options: ClientOptions,
+        interrupt: Interrupt<'_>,
+    ) -> Result<Self> {
+        let url = url.to_owned();
+        let connect = async move { crate::Client::connect_with(&url, options).await };
+        engine::block_on_unless(connect, interrupt)?.unwrap_or_else(|| Err(interrupted())).map(Self)
     }
 
     /// As [`crate::Client::lazy`].

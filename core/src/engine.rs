@@ -4,13 +4,16 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::mpsc::RecvTimeoutError;
 
 use arc_swap::ArcSwapOption;
 use tokio::runtime::{Builder, Handle};
 use tokio::task::JoinHandle;
 
+use crate::backend::Interrupt;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fork;
+use crate::wait::INTERRUPT_CHECK;
 
 static ENGINE: ArcSwapOption<Engine> = ArcSwapOption::const_empty();
 
@@ -112,13 +115,36 @@ pub(crate) fn block_on<T: Send + 'static>(
 ) -> Result<T> {
     let (send, receive) = std::sync::mpsc::sync_channel(1);
     handle()?.spawn(async move { send.send(future.await) });
-    receive.recv().map_err(|_| {
-        Error::new(
-            ErrorKind::Internal,
-            "the engine gave an operation up",
-            "report this as a bug of fencelock",
-        )
-    })
+    receive.recv().map_err(|_| given_up())
+}
+
+/// As [`block_on`], for a caller that can be interrupted: `interrupt` is asked about every 50 ms
+/// whether to give up; then the future is dropped and the answer is `None`.
+pub(crate) fn block_on_unless<T: Send + 'static>(
+    future: impl Future<Output = T> + Send + 'static,
+    interrupt: Interrupt<'_>,
+) -> Result<Option<T>> {
+    let (send, receive) = std::sync::mpsc::sync_channel(1);
+    let task = handle()?.spawn(async move { send.send(future.await) });
+    loop {
+        match receive.recv_timeout(INTERRUPT_CHECK) {
+            Ok(output) => return Ok(Some(output)),
+            Err(RecvTimeoutError::Timeout) if !interrupt() => {}
+            Err(RecvTimeoutError::Timeout) => {
+                task.abort();
+                return Ok(None);
+            }
+            Err(RecvTimeoutError::Disconnected) => return Err(given_up()),
+        }
+    }
+}
+
+fn given_up() -> Error {
+    Error::new(
+        ErrorKind::Internal,
+        "the engine gave an operation up",
+        "report this as a bug of fencelock",
+    )
 }
 
 struct AbortOnDrop<T>(JoinHandle<T>);

@@ -107,6 +107,21 @@ fn an_interrupt_during_the_attempt_withdraws_it_behind_itself() {
 }
 
 #[test]
+fn an_interrupt_ends_connecting() {
+    // The kernel accepts, and nobody ever answers.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("redis://{}", silent.local_addr().unwrap());
+    let options = ClientOptions::new().connect_timeout(Duration::from_secs(600));
+    let mut asked = 0;
+    let mut interrupt = || {
+        asked += 1;
+        asked == 2
+    };
+    let outcome = Client::connect_interruptible(&url, options, &mut interrupt);
+    assert_eq!(outcome.unwrap_err().kind(), ErrorKind::Cancelled);
+}
+
+#[test]
 fn on_lost_calls_back_once_with_the_reason() {
     let stage = Stage::new();
     let client = Client::connect(&stage.url()).unwrap();

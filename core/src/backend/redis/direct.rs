@@ -4,7 +4,6 @@
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
-use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -204,30 +203,16 @@ impl Read for Patient<'_, '_> {
 }
 
 fn connect(url: &RedisUrl, by: Moment, interrupt: Interrupt<'_>) -> Result<TcpStream, Failure> {
-    let (send, receive) = std::sync::mpsc::sync_channel(1);
-    let owned = url.clone();
-    let task = engine::handle()?.spawn(async move {
-        let opened = open_tcp(&owned, by).await.and_then(|stream| {
+    let url = url.clone();
+    let open = async move {
+        open_tcp(&url, by).await.and_then(|stream| {
             stream
                 .into_std()
                 .map_err(|error| Error::unavailable(format!("the connection failed: {error}")))
-        });
-        // Nobody listens after an interrupt; the socket is closed then.
-        drop(send.send(opened));
-    });
-    loop {
-        match receive.recv_timeout(INTERRUPT_CHECK) {
-            Ok(opened) => return Ok(opened?),
-            Err(RecvTimeoutError::Timeout) if interrupt() => {
-                task.abort();
-                return Err(Failure::Interrupted);
-            }
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => {
-                return Err(Error::unavailable("the engine gave up connecting").into());
-            }
-        }
-    }
+        })
+    };
+    // After an interrupt the socket is closed.
+    Ok(engine::block_on_unless(open, interrupt)?.ok_or(Failure::Interrupted)??)
 }
 
 /// RESP2 throughout: nothing is pushed on these connections, and no HELLO is needed.
