@@ -4,7 +4,7 @@ use fencelock::{ClientOptions, Holder, blocking};
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
-use crate::calls::{calling, outside};
+use crate::calls::{calling, outside, waiting};
 use crate::error::failed;
 use crate::options::{seconds, text};
 
@@ -31,8 +31,11 @@ impl Client {
         lazy: bool,
     ) -> PyResult<Self> {
         let (url, options) = (text(url)?, options(py, prefix, connect_timeout, response_timeout)?);
-        let connect = if lazy { blocking::Client::lazy } else { blocking::Client::connect_with };
-        let inner = calling(py, || connect(&url, options))?;
+        let inner = waiting(py, |interrupt| match interrupt {
+            _ if lazy => blocking::Client::lazy(&url, options),
+            Some(interrupt) => blocking::Client::connect_interruptible(&url, options, interrupt),
+            None => blocking::Client::connect_with(&url, options),
+        })?;
         Ok(Self { inner })
     }
 

@@ -120,6 +120,29 @@ def test_ctrl_c_ends_an_attempt_that_the_server_does_not_answer(
     assert attempting.end() == (0, "")
 
 
+CONNECTING = """
+import socket, sys
+import fencelock
+
+silent = socket.create_server(("127.0.0.1", 0))
+port = silent.getsockname()[1]
+try:
+    print("connecting", flush=True)
+    fencelock.connect(f"redis://127.0.0.1:{port}", connect_timeout=600)
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+silent.close()
+"""
+
+
+def test_ctrl_c_ends_connecting(program: Callable[[str], Program]) -> None:
+    connecting = program(CONNECTING)
+    connecting.expect("connecting")
+    connecting.process.send_signal(signal.SIGINT)
+    connecting.expect("interrupted")
+    assert connecting.end() == (0, "")
+
+
 ANY_MOMENT = """
 import random, signal, sys
 import fencelock

@@ -1,10 +1,11 @@
 """Distributed locks that a service can trust, on Redis and Valkey.
 
-    import fencelock
-
-    client = fencelock.connect("redis://localhost:6379/0")
-    with client.lock("orders") as lease:
-        store.write(data, fence=lease.fence)
+    >>> import fencelock
+    >>> client = fencelock.connect()  # the URL from FENCELOCK_URL
+    >>> with client.lock("orders") as lease:
+    ...     print(lease.is_held(), lease.fence > 0)
+    True True
+    >>> client.close()
 
 A fencelock is a *lease*. While `lease.is_held()` is true and the backend's stated assumptions
 hold, no other client holds the lock. A process can be paused between that check and its write,

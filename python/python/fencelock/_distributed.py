@@ -37,9 +37,6 @@ class _PerThread(threading.local):
 class DistributedLock:
     """A lock that is shared by every process that uses its name, on any host.
 
-        with DistributedLock("orders"):
-            ...
-
     `acquire()` takes the lock and keeps it, renewed in the background, until `release()`. It
     never returns False after a wait: callers do not look. Only the thread that acquired may
     release, so that a `finally: release()` after a time-out can't free somebody else's lock.
@@ -58,6 +55,16 @@ class DistributedLock:
 
     Raises:
         InvalidArgumentError: An option can't be used, or both url and client are given.
+
+    Examples:
+        >>> lock = DistributedLock("orders", blocking_timeout=30)
+        >>> lock.acquire()
+        True
+        >>> lock.release()
+        True
+        >>> with lock:
+        ...     print(lock.lease.is_held())
+        True
 
     Attributes:
         lock_name: The lock's name.

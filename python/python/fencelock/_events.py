@@ -10,6 +10,7 @@ import itertools
 import logging
 import os
 import threading
+import traceback
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
@@ -33,10 +34,10 @@ _watched: WeakValueDictionary[int, Lease] = WeakValueDictionary()
 def start() -> None:
     """Starts the thread, if it does not run yet."""
     global running, _thread
+    _follow_level()
     # Taking a number is atomic, and no lock that a forked child could inherit locked.
     if running or next(_ticket) > 0:
         return
-    _follow_level()
     _thread = threading.Thread(target=_run, name="fencelock-events", daemon=True)
     _thread.start()
     running = True
@@ -59,13 +60,20 @@ def watch(lease: Lease) -> int:
 
 def _run() -> None:
     while (event := _native.next_event()) is not None:
-        if event[0] == "lost":
-            lease = _watched.pop(event[1], None)
-            if lease is not None:
-                lease._lost(event[1])
-        else:
-            _log(*event[1:])
-            _follow_level()
+        try:
+            if event[0] == "lost":
+                _tell(event[1])
+            else:
+                _log(*event[1:])
+        except Exception:
+            # A log handler of the program's failed: it must not take the callbacks with it.
+            traceback.print_exc()
+
+
+def _tell(number: int) -> None:
+    lease = _watched.pop(number, None)
+    if lease is not None:
+        lease._lost(number)
 
 
 def call(callback: Callable[[Lease], object], lease: Lease) -> None:
@@ -80,6 +88,7 @@ def _log(level: int, message: str, fields: list[tuple[str, str]]) -> None:
     about = ", ".join(f"{name}={value!r}" for name, value in fields)
     text = f"{message} ({about})" if about else message
     logger.log(level, "%s", text, extra={"fencelock": dict(fields)})
+    _follow_level()
 
 
 def _follow_level() -> None:

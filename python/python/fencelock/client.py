@@ -84,6 +84,11 @@ def connect(
         InvalidArgumentError: There is no URL, or it or an option can't be read.
         UnavailableError: The server can't be reached.
         DeniedError: The server refuses the password.
+
+    Examples:
+        >>> with connect(prefix="billing:") as client:
+        ...     client.inspect("orders")
+        Inspection(name='orders', holder=None, waiters=0)
     """
     url = _native.resolve_url(None if url is None else text(url, "the URL"))
     return Client._open(url, prefix, connect_timeout, response_timeout, lazy=False)

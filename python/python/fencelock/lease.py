@@ -22,13 +22,18 @@ class Lease:
     write, so where correctness matters pass `fence` to what you write to, and let it refuse
     smaller numbers.
 
-    Every method may be called from any thread. As a context manager it is released at the end:
-
-        with lock.acquire(timeout=5) as lease:
-            store.write(data, fence=lease.fence)
+    Every method may be called from any thread. As a context manager it is released at the end.
 
     A lease that is garbage-collected while held does *not* release its lock: renewal stops, a
     `ResourceWarning` and the log name the lock, and it lapses at its deadline.
+
+    Examples:
+        >>> import fencelock
+        >>> with fencelock.connect() as client:
+        ...     with client.lock("orders").acquire(timeout=5) as lease:
+        ...         lease.check()
+        ...     print(lease)
+        <fencelock.Lease 'orders' fence=... released>
     """
 
     __slots__ = ("__weakref__", "_callbacks", "_lock", "_native")
@@ -98,8 +103,8 @@ class Lease:
         """Has `callback(lease)` called once when the lease is lost.
 
         It runs on a thread of fencelock's own, one callback after the other: it should be quick.
-        It is never called if the lease is released, and soon if it is lost already. What it
-        raises is logged.
+        It is never called if the lease is released or nobody refers to it any more, and soon if
+        it is lost already. What it raises is logged.
         """
         if self._callbacks is None:
             self._callbacks = {}

@@ -25,12 +25,19 @@ class Lock:
     It is cheap, may be used again and again and from any thread; each acquire gives a `Lease` of
     its own. It is not reentrant.
 
-        lock = client.lock("orders")
-        with lock as lease:
-            store.write(data, fence=lease.fence)
-
-        @lock
-        def settle() -> None: ...
+    Examples:
+        >>> import fencelock
+        >>> client = fencelock.connect()
+        >>> lock = client.lock("orders", ttl=5)
+        >>> with lock as lease:
+        ...     print(lease.name, lock.try_acquire())
+        orders None
+        >>> @lock
+        ... def settle(order: int) -> str:
+        ...     return f"order {order} is settled"
+        >>> settle(7)
+        'order 7 is settled'
+        >>> client.close()
 
     Attributes:
         name: The lock's name.
