@@ -107,6 +107,9 @@ fn a_server_that_restarts(stage: &Stage) {
     let lease = a.acquire("x").lease();
     let waiting = b.acquire("x").start();
     stage.await_queue("x", 1);
+    // A round trip of its own: it has read by then that it is in the queue. A wait that was
+    // never answered may give up.
+    b.inspect("x");
     stage.server.kill();
     assert!(!waiting.is_over());
     stage.server.restart();

@@ -9,6 +9,7 @@ use crate::{between, millis};
 pub(crate) const ALL: &[Scenario] = &[
     Scenario::solo("an_uncontended_section_costs_two_calls", an_uncontended_section),
     Scenario::pair("a_contended_section_costs_two_calls", a_contended_section),
+    Scenario::pair("a_wait_costs_nothing", a_wait_costs_nothing),
     Scenario::solo("a_renewal_costs_one_call", a_renewal_costs_one_call),
 ];
 
@@ -31,6 +32,21 @@ fn a_contended_section(stage: &Stage) {
     both(100);
     assert!(stage.calls("publish") > 0, "they met");
     assert_eq!([stage.calls("evalsha"), stage.calls("eval")], [400, 0]);
+}
+
+fn a_wait_costs_nothing(stage: &Stage) {
+    let (holder, waiter) = (stage.party(0), stage.party(1));
+    let lease = holder.acquire("x").lease();
+    let waiting = waiter.acquire("x").start();
+    stage.await_queue("x", 1);
+    let before = stage.calls("evalsha");
+    let begun = boot_nanos();
+    while between(begun, boot_nanos()) < millis(700) {
+        assert!(lease.is_held() && !waiting.is_over());
+    }
+    assert_eq!(stage.calls("evalsha"), before, "nobody polls");
+    lease.release().unwrap();
+    waiting.lease().release().unwrap();
 }
 
 fn a_renewal_costs_one_call(stage: &Stage) {

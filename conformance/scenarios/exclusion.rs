@@ -1,5 +1,6 @@
 //! One holder at a time, whatever the languages; fences that grow.
 
+use fencelock_conformance::line::Fields;
 use fencelock_conformance::runner::Scenario;
 use fencelock_conformance::stage::Stage;
 
@@ -9,6 +10,8 @@ pub(crate) const ALL: &[Scenario] = &[
     Scenario::pair("fences_grow_from_hand_to_hand", fences_grow_from_hand_to_hand),
     Scenario::pair("many_sections_never_overlap", many_sections_never_overlap),
     Scenario::pair("locks_are_apart", locks_are_apart),
+    Scenario::pair("a_name_and_its_hash_tag_are_apart", a_name_and_its_hash_tag_are_apart),
+    Scenario::pair("prefixes_are_apart", prefixes_are_apart),
     Scenario::pair("nobody_overtakes_the_queue", nobody_overtakes_the_queue),
 ];
 
@@ -60,7 +63,6 @@ fn many_sections_never_overlap(stage: &Stage) {
 
 fn locks_are_apart(stage: &Stage) {
     let (a, b) = (stage.party(0), stage.party(1));
-    // The last two would share their side keys if those were named carelessly.
     let names = ["x", "{x}", "x y", "x%\n\u{0}é", "x:fl", "{user}:7", &"n".repeat(512)];
     let leases: Vec<_> = names.iter().map(|name| a.acquire(name).lease()).collect();
     for (name, lease) in names.iter().zip(leases) {
@@ -70,6 +72,35 @@ fn locks_are_apart(stage: &Stage) {
         assert!(next.fence > lease.fence, "{name:?}");
         next.release().unwrap();
     }
+}
+
+/// Named carelessly, `x` and `{x}` would share a queue.
+fn a_name_and_its_hash_tag_are_apart(stage: &Stage) {
+    let (a, b) = (stage.party(0), stage.party(1));
+    let plain = a.acquire("x").lease();
+    let tagged = a.acquire("{x}").lease();
+    let waiting = b.acquire("x").start();
+    stage.await_queue("x", 1);
+    tagged.release().unwrap();
+    assert!(a.acquire("{x}").attempt().is_some());
+    assert!(!waiting.is_over());
+    plain.release().unwrap();
+    waiting.lease().release().unwrap();
+}
+
+fn prefixes_are_apart(stage: &Stage) {
+    let plain = Fields::default().with("url", stage.server.url());
+    let a = stage.connect(stage.driver(0), &plain.clone().with("prefix", "app:")).unwrap();
+    let b = stage.connect(stage.driver(1), &plain).unwrap();
+    let lease = a.acquire("x").lease();
+    let other = b.acquire("x").attempt().expect("another key");
+    assert!(b.acquire("app:x").attempt().is_none(), "the same key");
+    // Both claim what they call x: by right.
+    stage.history.forgive("x");
+    other.release().unwrap();
+    lease.release().unwrap();
+    let waiting = b.acquire("app:x").start();
+    waiting.lease().release().unwrap();
 }
 
 fn nobody_overtakes_the_queue(stage: &Stage) {

@@ -148,6 +148,9 @@ fn a_server_that_forgot_everything(stage: &Stage) {
     let lease = a.acquire("x").ttl(900).lease();
     let waiting = b.acquire("x").start();
     stage.await_queue("x", 1);
+    // A round trip of its own: it has read by then that it is in the queue. A wait that was
+    // never answered may give up.
+    b.inspect("x");
     stage.server.restart();
     // Outside the promise: who holds is forgotten, and the waiter gets in.
     let next = waiting.lease();

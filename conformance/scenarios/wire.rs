@@ -1,6 +1,7 @@
 //! Messages that are late, lost or out of order, made so by the proxy.
 
 use fencelock_conformance::kit::boot_nanos;
+use fencelock_conformance::line::Fields;
 use fencelock_conformance::party::Party;
 use fencelock_conformance::proxy::Proxy;
 use fencelock_conformance::runner::Scenario;
@@ -17,6 +18,7 @@ pub(crate) const ALL: &[Scenario] = &[
     Scenario::solo("cancel_overtaking_an_acquire", cancel_overtaking_an_acquire).needs("cancel"),
     Scenario::solo("extend_crossing_a_release", extend_crossing_a_release),
     Scenario::pair("acquire_delivered_too_late", acquire_delivered_too_late),
+    Scenario::pair("late_grant_is_given_back", late_grant_is_given_back),
 ];
 
 /// A party behind a proxy, whose scripts the server knows.
@@ -25,6 +27,10 @@ fn behind(stage: &Stage) -> (Proxy, Party) {
     let party = stage.party_at(0, &proxy.url());
     party.acquire("warm").lease().release().unwrap();
     (proxy, party)
+}
+
+fn script_calls(stage: &Stage) -> u64 {
+    stage.calls("evalsha") + stage.calls("eval")
 }
 
 fn last_fence(stage: &Stage, lock: &str) -> u64 {
@@ -118,16 +124,45 @@ fn cancel_overtaking_an_acquire(stage: &Stage) {
 fn extend_crossing_a_release(stage: &Stage) {
     let (proxy, party) = behind(stage);
     let lease = party.acquire("crossing").ttl(900).lease();
-    let held = proxy.hold("crossing");
-    held.caught();
-    lease.release().unwrap();
-    let before = stage.calls("evalsha");
-    held.let_go();
-    eventually("the extension has arrived", || {
-        (stage.calls("evalsha") + stage.calls("eval") > before).then_some(())
-    });
-    assert_eq!(lease.loss_within(millis(300)), None, "a release is no loss");
+    let extend = proxy.hold("crossing");
+    extend.caught();
+    // The release is carried out, and its holder does not know yet ...
+    let reply = proxy.hold_reply("crossing");
+    let releasing = lease.start_release();
+    reply.caught();
+    // ... when the extension comes, and is refused.
+    let before = script_calls(stage);
+    extend.let_go();
+    eventually("the extension has arrived", || (script_calls(stage) > before).then_some(()));
+    assert_eq!(lease.loss_within(millis(200)), None, "a release is no loss");
+    reply.let_go();
+    releasing.outcome().unwrap();
+    assert_eq!(lease.loss_within(millis(0)), None);
     stage.nothing_left("crossing");
+}
+
+/// A token whose caller left long ago gets into the queue, and is handed the lock.
+fn late_grant_is_given_back(stage: &Stage) {
+    let proxy = Proxy::start(stage.server.port());
+    let options = Fields::default().with("url", proxy.url()).with("response_timeout", 200);
+    let party = stage.connect(stage.driver(0), &options).unwrap();
+    let other = stage.party(1);
+    other.acquire("warm").lease().release().unwrap();
+    let lease = other.acquire("late").lease();
+    let join = proxy.hold("late");
+    let waiting = party.acquire("late").ttl(60_000).timeout(600).start();
+    join.caught();
+    assert_eq!(waiting.fault().kind, "acquire_timeout");
+    // The join that is on its way is looked for at once and after 1 s. It comes later.
+    let before = script_calls(stage);
+    eventually("it has left a second time", || (script_calls(stage) > before).then_some(()));
+    join.let_go();
+    stage.await_queue("late", 1);
+    lease.release().unwrap();
+    let begun = boot_nanos();
+    stage.await_free("late");
+    let took = between(begun, boot_nanos());
+    assert!(took < SLACK, "{took:?}");
 }
 
 fn acquire_delivered_too_late(stage: &Stage) {

@@ -1,5 +1,5 @@
-//! A small TCP proxy in front of a server that does harm when told: it holds a request back, or
-//! cuts the connection between a request and its reply.
+//! A small TCP proxy in front of a server that does harm when told: it holds a request or its
+//! reply back, or cuts the connection between the two.
 //!
 //! A rule is for the next piece of a request stream that contains a text, such as a lock's name.
 //! Commands are small and written at once, so that a command is never spread over two pieces.
@@ -10,7 +10,6 @@
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -35,6 +34,7 @@ pub struct Rule {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Harm {
     Hold,
+    HoldReply,
     CutReply,
 }
 
@@ -45,14 +45,24 @@ enum Progress {
     Over,
 }
 
+fn open<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Rule {
     fn progress(&self) -> MutexGuard<'_, Progress> {
-        self.progress.0.lock().unwrap_or_else(PoisonError::into_inner)
+        open(&self.progress.0)
     }
 
     fn set(&self, progress: Progress) {
         *self.progress() = progress;
         self.progress.1.notify_all();
+    }
+
+    /// Stays until it is let go.
+    fn hold(&self) {
+        self.set(Progress::Caught);
+        self.wait(Progress::Over, LIMIT * 3);
     }
 
     fn wait(&self, until: Progress, limit: Duration) {
@@ -66,7 +76,7 @@ impl Rule {
         );
     }
 
-    /// Waits until the request has come, and is held back.
+    /// Waits until what is to be held back has come.
     pub fn caught(&self) {
         self.wait(Progress::Caught, LIMIT);
     }
@@ -76,7 +86,7 @@ impl Rule {
         self.wait(Progress::Over, LIMIT);
     }
 
-    /// Lets a request that is held back go on to the server.
+    /// Lets go on what is held back.
     pub fn let_go(&self) {
         self.set(Progress::Over);
     }
@@ -109,6 +119,11 @@ impl Proxy {
         self.arm(text, Harm::Hold)
     }
 
+    /// Lets the next request that contains this text reach the server, and holds the reply back.
+    pub fn hold_reply(&self, text: &str) -> Rule {
+        self.arm(text, Harm::HoldReply)
+    }
+
     /// Lets the next request that contains this text reach the server, and cuts the connection
     /// in place of the reply.
     pub fn cut_reply(&self, text: &str) -> Rule {
@@ -121,15 +136,14 @@ impl Proxy {
             harm,
             progress: Arc::new((Mutex::new(Progress::Armed), Condvar::new())),
         };
-        let mut rules = self.rules.lock().unwrap_or_else(PoisonError::into_inner);
-        rules.push(rule.clone());
+        open(&self.rules).push(rule.clone());
         rule
     }
 }
 
 /// Takes out the first rule that is for this piece.
 fn rule_for(rules: &Mutex<Vec<Rule>>, piece: &[u8]) -> Option<Rule> {
-    let mut rules = rules.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut rules = open(rules);
     let meant = |rule: &Rule| piece.windows(rule.text.len()).any(|part| part == rule.text);
     let index = rules.iter().position(meant)?;
     Some(rules.remove(index))
@@ -146,27 +160,29 @@ fn serve(client: TcpStream, server: u16, rules: &Arc<Mutex<Vec<Rule>>>) {
     let (Ok(to_server), Ok(to_client)) = (server.try_clone(), client.try_clone()) else {
         return;
     };
-    // Set when the reply to what was just forwarded is not to arrive.
-    let cut = Arc::<AtomicBool>::default();
-    let (cut_too, rules) = (cut.clone(), rules.clone());
+    // What is to become of the reply to the request that was forwarded last.
+    let of_reply = Arc::<Mutex<Option<Rule>>>::default();
+    let (for_reply, rules) = (of_reply.clone(), rules.clone());
     thread::spawn(move || {
         pump(client, &to_server, |piece| {
-            if let Some(rule) = rule_for(&rules, piece) {
-                match rule.harm {
-                    Harm::Hold => {
-                        rule.set(Progress::Caught);
-                        rule.wait(Progress::Over, LIMIT * 3);
-                    }
-                    Harm::CutReply => {
-                        cut_too.store(true, Ordering::Release);
-                        rule.set(Progress::Over);
-                    }
-                }
+            match rule_for(&rules, piece) {
+                Some(rule) if rule.harm == Harm::Hold => rule.hold(),
+                Some(rule) => *open(&for_reply) = Some(rule),
+                None => {}
             }
             true
         });
     });
-    thread::spawn(move || pump(server, &to_client, |_| !cut.load(Ordering::Acquire)));
+    thread::spawn(move || {
+        pump(server, &to_client, |_| {
+            let Some(rule) = open(&of_reply).take() else { return true };
+            match rule.harm {
+                Harm::CutReply => rule.set(Progress::Over),
+                Harm::Hold | Harm::HoldReply => rule.hold(),
+            }
+            rule.harm != Harm::CutReply
+        });
+    });
 }
 
 /// Forwards what comes until a piece is not to be; then closes both sides.
