@@ -78,11 +78,14 @@ def test_exception_of_the_body_passes_and_releases(client: fencelock.Client, nam
         pass
 
 
-def test_release_in_the_body_is_no_error(client: fencelock.Client, name: str) -> None:
+def test_release_in_the_body_is_no_error(
+    client: fencelock.Client, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
     with client.lock(name) as lease:
         lease.release()
     with client.lock(name).acquire() as lease:
         lease.release()
+    assert caplog.records == []
 
 
 def test_lost_lease_is_raised_at_the_exit(

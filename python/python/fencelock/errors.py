@@ -75,10 +75,6 @@ class FencelockError(Exception):
         self.ambiguous = ambiguous
         self.reason = reason
 
-    def __reduce__(self) -> tuple[object, ...]:
-        """Pickles with all attributes, where `OSError`, a base of some, would lose them."""
-        return type(self), self.args, self.__dict__
-
 
 class AcquireTimeoutError(FencelockError, TimeoutError):
     """The time to wait was over and somebody else still held the lock."""
