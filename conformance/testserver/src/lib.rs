@@ -54,12 +54,7 @@ impl TestServer {
             match launch(port, &dir, &args) {
                 Ok(child) => {
                     let child = Mutex::new(child);
-                    return Self {
-                        port,
-                        dir,
-                        args,
-                        child,
-                    };
+                    return Self { port, dir, args, child };
                 }
                 Err(reason) => failure = reason,
             }
@@ -131,10 +126,7 @@ impl TestServer {
         let runs = matches!(child.try_wait(), Ok(None));
         assert!(runs, "the server on port {} does not run", self.port);
         if let Err(error) = kill_process(Pid::from_child(&child), signal) {
-            panic!(
-                "the server on port {} can't be signalled: {error}",
-                self.port
-            )
+            panic!("the server on port {} can't be signalled: {error}", self.port)
         }
     }
 }
@@ -194,9 +186,7 @@ fn launch(port: u16, dir: &Path, args: &[String]) -> Result<Child, String> {
     };
     kill_and_reap(&mut child);
     let log = fs::read_to_string(dir.join(process::LOG)).unwrap_or_default();
-    Err(format!(
-        "the server on port {port} {reason}; its log:\n{log}"
-    ))
+    Err(format!("the server on port {port} {reason}; its log:\n{log}"))
 }
 
 fn connect(port: u16) -> redis::RedisResult<redis::Connection> {

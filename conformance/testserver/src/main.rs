@@ -1,9 +1,6 @@
 //! Starts a private server for tests in other languages: prints its address, and stops it when
 //! standard input closes or SIGTERM or SIGINT arrives.
-#![expect(
-    clippy::print_stdout,
-    reason = "the address on standard output is the interface"
-)]
+#![expect(clippy::print_stdout, reason = "the address on standard output is the interface")]
 
 use std::io;
 use std::sync::mpsc;

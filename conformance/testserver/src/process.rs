@@ -32,9 +32,7 @@ static STARTER: LazyLock<mpsc::Sender<Request>> = LazyLock::new(|| {
 pub(crate) fn spawn(port: u16, dir: &Path, args: &[String]) -> Result<Child, String> {
     let binary = std::env::var_os("FENCELOCK_REDIS_SERVER").unwrap_or("redis-server".into());
     let log = File::create(dir.join(LOG)).map_err(|error| format!("no log file: {error}"))?;
-    let log_too = log
-        .try_clone()
-        .map_err(|error| format!("no log file: {error}"))?;
+    let log_too = log.try_clone().map_err(|error| format!("no log file: {error}"))?;
     let mut command = Command::new(&binary);
     command
         .args(["--bind", "127.0.0.1", "--port", &port.to_string()])
@@ -50,17 +48,12 @@ pub(crate) fn spawn(port: u16, dir: &Path, args: &[String]) -> Result<Child, Str
     die_with_us(&mut command);
     let (reply, answer) = mpsc::sync_channel(1);
     let failed = |reason: String| format!("{} can't be started: {reason}", binary.display());
-    STARTER
-        .send((command, reply))
-        .map_err(|error| failed(error.to_string()))?;
+    STARTER.send((command, reply)).map_err(|error| failed(error.to_string()))?;
     let started = answer.recv().map_err(|error| failed(error.to_string()))?;
     started.map_err(|error| failed(error.to_string()))
 }
 
-#[expect(
-    unsafe_code,
-    reason = "the death signal can only be asked for by the child itself"
-)]
+#[expect(unsafe_code, reason = "the death signal can only be asked for by the child itself")]
 fn die_with_us(command: &mut Command) {
     let us = getpid();
     // SAFETY: the closure runs between fork and exec; it makes two system calls and allocates
@@ -69,11 +62,7 @@ fn die_with_us(command: &mut Command) {
         command.pre_exec(move || {
             set_parent_process_death_signal(Some(Signal::KILL))?;
             // We may have died before the call above.
-            if getppid() == Some(us) {
-                Ok(())
-            } else {
-                Err(io::ErrorKind::NotFound.into())
-            }
+            if getppid() == Some(us) { Ok(()) } else { Err(io::ErrorKind::NotFound.into()) }
         });
     }
 }

@@ -18,11 +18,8 @@ fn ping(connection: &mut redis::Connection) -> redis::RedisResult<String> {
 
 fn config(server: &TestServer, name: &str) -> String {
     let mut connection = server.connection();
-    let pair: Vec<String> = redis::cmd("CONFIG")
-        .arg("GET")
-        .arg(name)
-        .query(&mut connection)
-        .unwrap();
+    let pair: Vec<String> =
+        redis::cmd("CONFIG").arg("GET").arg(name).query(&mut connection).unwrap();
     pair[1].clone()
 }
 
@@ -40,20 +37,10 @@ fn a_dropped_server_leaves_no_process_and_no_directory() {
 fn servers_are_private_and_nothing_persists() {
     let (one, two) = (TestServer::start(), TestServer::start());
     assert_ne!(one.port(), two.port());
-    redis::cmd("SET")
-        .arg("x")
-        .arg(1)
-        .exec(&mut one.connection())
-        .unwrap();
-    let seen: Option<i32> = redis::cmd("GET")
-        .arg("x")
-        .query(&mut two.connection())
-        .unwrap();
+    redis::cmd("SET").arg("x").arg(1).exec(&mut one.connection()).unwrap();
+    let seen: Option<i32> = redis::cmd("GET").arg("x").query(&mut two.connection()).unwrap();
     assert_eq!(seen, None);
-    assert_eq!(
-        (config(&one, "save"), config(&one, "appendonly")),
-        (String::new(), "no".into())
-    );
+    assert_eq!((config(&one, "save"), config(&one, "appendonly")), (String::new(), "no".into()));
 }
 
 #[test]
@@ -61,19 +48,12 @@ fn arguments_reach_the_server_and_survive_a_restart() {
     let server = TestServer::start_with(&["--maxmemory", "7mb"]);
     assert_eq!(config(&server, "maxmemory"), "7340032");
     let (port, pid) = (server.port(), server.pid());
-    redis::cmd("SET")
-        .arg("x")
-        .arg(1)
-        .exec(&mut server.connection())
-        .unwrap();
+    redis::cmd("SET").arg("x").arg(1).exec(&mut server.connection()).unwrap();
     server.restart();
     assert_eq!((server.port(), runs(pid)), (port, false));
     assert_ne!(server.pid(), pid);
     assert_eq!(config(&server, "maxmemory"), "7340032");
-    let seen: Option<i32> = redis::cmd("GET")
-        .arg("x")
-        .query(&mut server.connection())
-        .unwrap();
+    let seen: Option<i32> = redis::cmd("GET").arg("x").query(&mut server.connection()).unwrap();
     assert_eq!(seen, None);
 }
 
@@ -93,9 +73,7 @@ fn a_paused_server_is_silent_until_resumed() {
     let server = TestServer::start();
     let mut connection = server.connection();
     server.pause();
-    connection
-        .set_read_timeout(Some(Duration::from_millis(50)))
-        .unwrap();
+    connection.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
     assert!(ping(&mut connection).is_err());
     server.resume();
     assert_eq!(ping(&mut server.connection()).unwrap(), "PONG");
@@ -115,17 +93,9 @@ fn program() -> (std::process::Child, u32) {
         .spawn()
         .unwrap();
     let mut url = String::new();
-    BufReader::new(child.stdout.take().unwrap())
-        .read_line(&mut url)
-        .unwrap();
-    let mut connection = redis::Client::open(url.trim())
-        .unwrap()
-        .get_connection()
-        .unwrap();
-    let info: redis::InfoDict = redis::cmd("INFO")
-        .arg("server")
-        .query(&mut connection)
-        .unwrap();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut url).unwrap();
+    let mut connection = redis::Client::open(url.trim()).unwrap().get_connection().unwrap();
+    let info: redis::InfoDict = redis::cmd("INFO").arg("server").query(&mut connection).unwrap();
     (child, info.get("process_id").unwrap())
 }
 
