@@ -1,9 +1,10 @@
-//! Calls that block: made without the GIL, interruptible in the main thread, and counted, so
-//! that none comes back to an interpreter that has gone.
+//! Calls that block: made without the GIL, interruptible in the main thread.
+//!
+//! A thread whose call ends while the interpreter is torn down can't enter it any more; `PyO3`
+//! parks it then, where entering would end it in the middle of Rust's frames.
 
 use std::cell::Cell;
-use std::sync::atomic::{AtomicBool, AtomicIsize, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use fencelock::{Error, ErrorKind, fork_generation};
 use pyo3::prelude::*;
@@ -11,75 +12,32 @@ use pyo3::prelude::*;
 use crate::client::Client;
 use crate::error::{failed, make};
 
-/// The interpreter is about to exit: no call is begun any more.
-static CLOSING: AtomicBool = AtomicBool::new(false);
-/// It is exiting: a thread that comes back now must not enter it again.
-static GONE: AtomicBool = AtomicBool::new(false);
-/// Threads between leaving the interpreter and being back in it.
-static OUTSIDE: AtomicIsize = AtomicIsize::new(0);
-/// Those of them that found the interpreter alive, and are on their way back in.
-static RETURNING: AtomicIsize = AtomicIsize::new(0);
-
-/// How long [`leave`] waits for the threads that are outside.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// The interpreter is about to exit: nothing is begun any more.
+static EXITING: AtomicBool = AtomicBool::new(false);
 
 thread_local! {
     /// Whether this is Python's main thread, as of a fork generation (0: not known).
     static MAIN: Cell<(u64, bool)> = const { Cell::new((0, false)) };
 }
 
-/// One more in a count, for as long as it lives.
-struct Counted(&'static AtomicIsize);
-
-impl Counted {
-    fn new(count: &'static AtomicIsize) -> Self {
-        count.fetch_add(1, Ordering::SeqCst);
-        Self(count)
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::SeqCst);
-    }
-}
-
-/// Runs `work` without the GIL.
-pub(crate) fn outside<T: Send>(py: Python<'_>, work: impl FnOnce() -> T + Send) -> T {
-    let _outside = Counted::new(&OUTSIDE);
-    let (answer, _returning) = py.detach(|| (work(), come_back()));
-    answer
-}
-
-/// Announces that this thread enters the interpreter again. When that has gone the thread stays
-/// here: entering would end it in the middle of Rust's frames, which aborts the process.
-fn come_back() -> Counted {
-    let returning = Counted::new(&RETURNING);
-    if GONE.load(Ordering::SeqCst) {
-        drop(returning);
-        loop {
-            std::thread::park();
-        }
-    }
-    returning
-}
-
-/// As [`outside`], for work that can fail; refused once the interpreter is about to exit.
-pub(crate) fn calling<T: Send>(
-    py: Python<'_>,
-    work: impl FnOnce() -> Result<T, Error> + Send,
-) -> PyResult<T> {
-    refuse_if(py, &CLOSING)?;
-    finishing(py, work)
-}
-
-/// As [`calling`], for what gives back: that may go on until the interpreter has gone.
+/// Runs without the GIL what ends something.
 pub(crate) fn finishing<T: Send>(
     py: Python<'_>,
     work: impl FnOnce() -> Result<T, Error> + Send,
 ) -> PyResult<T> {
-    refuse_if(py, &GONE)?;
-    outside(py, work).map_err(|error| failed(py, &error))
+    py.detach(work).map_err(|error| failed(py, &error))
+}
+
+/// Runs without the GIL what begins something; refused when the interpreter is about to exit.
+pub(crate) fn calling<T: Send>(
+    py: Python<'_>,
+    work: impl FnOnce() -> Result<T, Error> + Send,
+) -> PyResult<T> {
+    if EXITING.load(Ordering::Relaxed) {
+        let what = "the interpreter is exiting; take locks before";
+        return Err(make(py, ErrorKind::Closed, what, None, [false, false], None));
+    }
+    finishing(py, work)
 }
 
 /// What asks, during a wait, whether to give it up.
@@ -100,12 +58,8 @@ pub(crate) fn waiting<T: Send>(
         raised.is_some()
     };
     let answer = calling(py, || work(Some(&mut interrupt)));
-    // Also a signal that came together with the answer: what it brought is dropped here, and
-    // so given back, before anybody relies on it.
-    match raised {
-        Some(raised) => Err(raised),
-        None => py.check_signals().and(answer),
-    }
+    // What came in spite of it is dropped, and so given back.
+    raised.map_or(answer, Err)
 }
 
 fn on_main_thread(py: Python<'_>) -> PyResult<bool> {
@@ -121,18 +75,10 @@ fn on_main_thread(py: Python<'_>) -> PyResult<bool> {
     Ok(main)
 }
 
-fn refuse_if(py: Python<'_>, flag: &AtomicBool) -> PyResult<()> {
-    if !flag.load(Ordering::Relaxed) {
-        return Ok(());
-    }
-    let what = "the interpreter is exiting; take and give back locks before";
-    Err(make(py, ErrorKind::Closed, what, None, [false, false], None))
-}
-
-/// Begins to leave: no call is begun any more, and every client is closed, all at once.
+/// Begins to exit: nothing is begun any more, and every client is closed, all at once.
 #[pyfunction]
 pub(crate) fn close_all(py: Python<'_>, clients: Vec<Bound<'_, Client>>) {
-    CLOSING.store(true, Ordering::SeqCst);
+    EXITING.store(true, Ordering::Relaxed);
     let clients: Vec<_> = clients.into_iter().map(|client| client.get().inner.clone()).collect();
     py.detach(|| {
         std::thread::scope(|scope| {
@@ -141,28 +87,4 @@ pub(crate) fn close_all(py: Python<'_>, clients: Vec<Bound<'_, Client>>) {
             }
         });
     });
-}
-
-/// Leaves: returns when every thread is back in the interpreter, or can't come back any more.
-#[pyfunction]
-pub(crate) fn leave(py: Python<'_>) {
-    py.detach(|| {
-        let until = Instant::now() + PATIENCE;
-        wait_while(|| OUTSIDE.load(Ordering::SeqCst) > 0 && Instant::now() < until);
-        GONE.store(true, Ordering::SeqCst);
-        wait_while(|| RETURNING.load(Ordering::SeqCst) > 0);
-    });
-}
-
-/// In a forked child: the parent's other threads are not here.
-#[pyfunction]
-pub(crate) fn forked() {
-    OUTSIDE.store(0, Ordering::SeqCst);
-    RETURNING.store(0, Ordering::SeqCst);
-}
-
-fn wait_while(busy: impl Fn() -> bool) {
-    while busy() {
-        std::thread::sleep(Duration::from_millis(1));
-    }
 }

@@ -4,7 +4,7 @@ use fencelock::{ClientOptions, Holder, blocking};
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
-use crate::calls::{calling, outside, waiting};
+use crate::calls::{calling, waiting};
 use crate::error::failed;
 use crate::options::{seconds, text};
 
@@ -59,7 +59,7 @@ impl Client {
 
     /// Ends every wait, releases every lease and closes the connections.
     fn close(&self, py: Python<'_>) {
-        outside(py, || self.inner.close());
+        py.detach(|| self.inner.close());
     }
 }
 

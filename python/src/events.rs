@@ -6,13 +6,11 @@ use pyo3::prelude::*;
 use tracing::Level;
 use tracing::level_filters::LevelFilter;
 
-use crate::calls::outside;
-
 /// Waits for the next event: `("lost", id)` or `("log", level, message, fields)`; `None` when
 /// the queue was stopped.
 #[pyfunction]
 pub(crate) fn next_event(py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
-    outside(py, || queue().next()).map(|event| to_python(py, event)).transpose()
+    py.detach(|| queue().next()).map(|event| to_python(py, event)).transpose()
 }
 
 fn to_python(py: Python<'_>, event: Event) -> PyResult<Py<PyAny>> {

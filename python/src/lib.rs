@@ -15,7 +15,7 @@ mod _native {
     use pyo3::prelude::*;
 
     #[pymodule_export]
-    use super::calls::{close_all, forked, leave};
+    use super::calls::close_all;
     #[pymodule_export]
     use super::client::{Client, resolve_url};
     #[pymodule_export]

@@ -124,12 +124,16 @@ logging.getLogger("fencelock").addHandler(logging.NullHandler())
 """
 
 
+# Python 3.12 and later warn of every fork beside a thread; without one there is nothing to test.
+FORK_IS_MEANT = "ignore:This process:DeprecationWarning"
+
+
 class Program:
     """A Python program in a process of its own; its lines are events."""
 
     def __init__(self, path: Path, url: str, *args: str) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-W", "error", str(path), *args],
+            [sys.executable, "-W", "error", "-W", FORK_IS_MEANT, str(path), *args],
             env=os.environ | {"FENCELOCK_URL": url},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -22,7 +22,14 @@ lease = client.lock(name, ttl=1).acquire()
 own = fencelock.DistributedLock(name + "-own", ttl=1)
 own.acquire()
 orphan = fencelock.connect().lock(name + "-orphan", ttl=1).acquire()
-lease.on_lost(lambda lease: print("lost", lease.lost_reason(), flush=True))
+
+def told(lease):
+    try:
+        fencelock.connect()
+    except fencelock.ClosedError:
+        print("lost", lease.lost_reason(), flush=True)
+
+lease.on_lost(told)
 
 def wait():
     try:
@@ -124,16 +131,20 @@ import os, signal, sys, threading, time
 import fencelock
 
 class AtTheVeryEnd:
-    def __del__(self, kill=os.kill, sleep=time.sleep, go_on=signal.SIGCONT):
+    def __init__(self):
+        self.kill, self.go_on = os.kill, (int(sys.argv[2]), signal.SIGCONT)
+        self.sleep = time.sleep
+
+    def __del__(self):
         # The answers come while the interpreter is torn down.
-        kill(server, go_on)
-        sleep(0.5)
+        self.kill(*self.go_on)
+        self.sleep(0.5)
+        print("the end", flush=True)
 
 client = fencelock.connect(response_timeout=600)
 lock = client.lock(sys.argv[1], ttl=1000)
 leases = [client.lock(f"{sys.argv[1]}-{number}", ttl=1000).acquire() for number in range(4)]
-server = int(sys.argv[2])
-os.kill(server, signal.SIGSTOP)
+os.kill(int(sys.argv[2]), signal.SIGSTOP)
 entered = threading.Semaphore(0)
 
 def stuck(lease):
@@ -144,7 +155,7 @@ for lease in leases:
     threading.Thread(target=stuck, args=(lease,), daemon=True).start()
 for lease in leases:
     entered.acquire()
-keep = AtTheVeryEnd()
+sys.modules["keep"] = AtTheVeryEnd()
 print("ready", flush=True)
 """
 
@@ -156,8 +167,7 @@ def test_answer_that_comes_during_the_exit_aborts_nothing(tmp_path: Path, name: 
     try:
         late = Program(path, server.url, name, str(server.process.pid))
         late.expect("ready")
-        code, output = late.end()
-        assert code == 0, output
+        assert late.end() == (0, "the end\n")
     finally:
         server.stop()
 
@@ -165,12 +175,28 @@ def test_answer_that_comes_during_the_exit_aborts_nothing(tmp_path: Path, name: 
 AFTER = """
 import atexit, sys
 
+def closed(call):
+    try:
+        call()
+    except fencelock.FencelockError as error:
+        print(error.kind, flush=True)
+
+class AtTheVeryEnd:
+    def __init__(self):
+        self.calls = [lease.release, client.close, lock.acquire]
+        self.closed = closed
+
+    def __del__(self):
+        for call in self.calls:
+            self.closed(call)
+        print(lease.is_held(), flush=True)
+
 @atexit.register
 def late():
-    try:
-        lock.acquire()
-    except fencelock.ClosedError:
-        print("closed", flush=True)
+    closed(lock.acquire)
+    closed(fencelock.connect)
+    client.close()
+    sys.modules["keep"] = AtTheVeryEnd()
     print(lease.is_held(), flush=True)
 
 import fencelock
@@ -187,5 +213,11 @@ lease = client.lock(sys.argv[1] + "-held").acquire()
 
 
 def test_calls_after_the_end_are_refused(program: Callable[[str], Program]) -> None:
-    after = program(AFTER)
-    assert after.end() == (0, "still works\nclosed\nFalse\n")
+    code, output = program(AFTER).end()
+    assert code == 0
+    assert output.split("\n") == [
+        "still works",
+        *["closed", "closed", "False"],
+        *["lost", "closed", "False"],
+        "",
+    ]

@@ -196,3 +196,45 @@ def test_child_exits_without_waiting_for_threads_of_its_parent(
     program: Callable[[str], Program],
 ) -> None:
     program(EXITING).expect("at once")
+
+
+PENDING = """
+import logging, os, queue, sys, threading
+import fencelock
+
+client = fencelock.connect()
+lock = client.lock(sys.argv[1], ttl=0.05, renew=False)
+entered, go_on = threading.Event(), threading.Event()
+
+def slow(lease):
+    entered.set()
+    go_on.wait()
+
+def lose(told):
+    lease = lock.acquire()
+    lease.on_lost(told)
+    return lease
+
+first = lose(slow)
+entered.wait()
+# These events stay on the queue of the parent.
+second = lose(slow)
+while second.is_held():
+    pass
+if os.fork() == 0:
+    records = []
+    handler = logging.Handler()
+    handler.emit = records.append
+    logging.getLogger("fencelock").addHandler(handler)
+    told = queue.Queue()
+    third = lose(told.put)
+    assert told.get(timeout=20) is third
+    print("records", len(records), flush=True)
+    os._exit(0)
+os.wait()
+go_on.set()
+"""
+
+
+def test_child_does_not_hear_its_parents_events(program: Callable[[str], Program]) -> None:
+    program(PENDING).expect("records 1")

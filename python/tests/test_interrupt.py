@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 from collections.abc import Callable
@@ -118,6 +119,43 @@ def test_ctrl_c_ends_an_attempt_that_the_server_does_not_answer(
     attempting.expect("interrupted")
     own_server.process.send_signal(signal.SIGCONT)
     assert attempting.end() == (0, "")
+
+
+FORKED = """
+import os, sys, threading
+import fencelock
+
+lock = fencelock.connect().lock(sys.argv[1])
+lock.try_acquire()
+
+def fork():
+    # Not the main thread; in the child it is.
+    lock.try_acquire()
+    if os.fork() == 0:
+        print(os.getpid(), flush=True)
+        try:
+            lock.acquire()
+        except KeyboardInterrupt:
+            print("interrupted", flush=True)
+        os._exit(0)
+    os.wait()
+
+thread = threading.Thread(target=fork)
+thread.start()
+thread.join()
+"""
+
+
+def test_ctrl_c_ends_a_wait_in_a_child_that_a_thread_forked(
+    client: fencelock.Client, name: str, raw: redis.Redis, program: Callable[[str], Program]
+) -> None:
+    with client.lock(name):
+        forking = program(FORKED)
+        child = int(forking.line())
+        eventually(lambda: waiters(raw, name) == 1, "the wait")
+        os.kill(child, signal.SIGINT)
+        forking.expect("interrupted")
+        assert forking.end() == (0, "")
 
 
 CONNECTING = """

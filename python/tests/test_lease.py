@@ -141,6 +141,14 @@ def test_discarded_lease_warns_and_does_not_unlock(
     )
 
 
+def test_lease_discarded_by_an_exception_leaves_it_alone(
+    client: fencelock.Client, name: str
+) -> None:
+    lock = client.lock(name, ttl=0.3)
+    with pytest.warns(ResourceWarning, match=name), pytest.raises(ZeroDivisionError):
+        print(lock.acquire(), 1 / 0)
+
+
 def test_released_or_lost_lease_is_collected_in_silence(
     client: fencelock.Client, name: str, raw: redis.Redis
 ) -> None:

@@ -101,7 +101,6 @@ def _after_fork() -> None:
     global running, _thread, _ticket
     running, _thread, _ticket = False, None, itertools.count()
     _watched.clear()
-    _native.forked()
 
 
 os.register_at_fork(after_in_child=_after_fork)

@@ -9,9 +9,7 @@ __all__ = [
     "__version__",
     "close_all",
     "error_kinds",
-    "forked",
     "forward_log",
-    "leave",
     "loss_reasons",
     "next_event",
     "resolve_url",
@@ -75,9 +73,7 @@ class Lease:
 
 def close_all(clients: list[Client]) -> None: ...
 def error_kinds() -> list[tuple[int, str]]: ...
-def forked() -> None: ...
 def forward_log(level: int, /) -> None: ...
-def leave() -> None: ...
 def loss_reasons() -> list[str]: ...
 def next_event() -> (
     tuple[Literal["lost"], int] | tuple[Literal["log"], int, str, list[tuple[str, str]]] | None
