@@ -1,8 +1,8 @@
 //! Leases that are lost: who is told, when and why.
 
 use fencelock_conformance::kit::boot_nanos;
+use fencelock_conformance::lease::Lease;
 use fencelock_conformance::line::Fault;
-use fencelock_conformance::party::Lease;
 use fencelock_conformance::runner::Scenario;
 use fencelock_conformance::stage::{Stage, eventually};
 

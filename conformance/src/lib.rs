@@ -10,6 +10,7 @@
 pub mod driver;
 pub mod history;
 pub mod kit;
+pub mod lease;
 pub mod line;
 pub mod party;
 pub mod proxy;
