@@ -25,7 +25,7 @@ def in_thread(work: Callable[[], T]) -> T:
 
 
 def test_acquire_takes_and_keeps(name: str, raw: redis.Redis) -> None:
-    lock = DistributedLock(name, ttl=0.15)
+    lock = DistributedLock(name, ttl=1)
     assert lock.acquire() is True
     token = raw.get(name)
     lease = lock.lease
@@ -34,6 +34,7 @@ def test_acquire_takes_and_keeps(name: str, raw: redis.Redis) -> None:
     fence, first = lease.fence, lease.remaining()
     for _ in range(3):
         while lease.remaining() <= first:
+            assert lease.is_held()
             first = lease.remaining()
         first = lease.remaining()
     assert raw.get(name) == token
@@ -240,7 +241,7 @@ def test_without_any_url_localhost_is_used_lazily_and_told_once(
 
 
 def test_thread_that_ends_without_release_frees_nothing(name: str, raw: redis.Redis) -> None:
-    lock = DistributedLock(name, ttl=0.3)
+    lock = DistributedLock(name, ttl=1.5)
     with pytest.warns(ResourceWarning, match=name):
         thread = threading.Thread(target=lock.acquire)
         thread.start()

@@ -15,8 +15,8 @@ import os, queue, sys, threading
 import fencelock
 
 client = fencelock.connect()
-lock = client.lock(sys.argv[1], ttl=0.5)
-free = client.lock(sys.argv[1] + "-free", ttl=0.5)
+lock = client.lock(sys.argv[1], ttl=2)
+free = client.lock(sys.argv[1] + "-free", ttl=2)
 lease = lock.acquire()
 lost = queue.Queue()
 lease.on_lost(lost.put)
@@ -116,7 +116,7 @@ import os, sys, time
 import fencelock
 
 client = fencelock.connect()
-lock = client.lock(sys.argv[1], ttl=0.5)
+lock = client.lock(sys.argv[1], ttl=2)
 lease = lock.acquire()
 if os.fork() == 0:
     sys.stdin.readline()

@@ -46,7 +46,7 @@ def test_lease_without_renewal_expires(client: fencelock.Client, name: str) -> N
 
 def test_renewal_outlasts_the_ttl_up_to_max_hold(client: fencelock.Client, name: str) -> None:
     lost: queue.Queue[fencelock.Lease] = queue.Queue()
-    lock = client.lock(name, ttl=0.15, max_hold=0.5, on_lost=lost.put)
+    lock = client.lock(name, ttl=1, max_hold=1.5, on_lost=lost.put)
     lease = lock.acquire()
     fence = lease.fence
     assert lost.get(timeout=LIMIT) is lease
@@ -72,7 +72,7 @@ def test_on_lost_is_called_once_on_a_thread_of_its_own(
     def told(lease: fencelock.Lease) -> None:
         calls.put((lease, threading.current_thread().name))
 
-    lease = client.lock(name, ttl=0.1).acquire()
+    lease = client.lock(name, ttl=1).acquire()
     lease.on_lost(told)
     raw.delete(name)
     assert calls.get(timeout=LIMIT) == (lease, "fencelock-events")
@@ -86,7 +86,7 @@ def test_on_lost_is_not_called_for_a_release(
     client: fencelock.Client, name: str, raw: redis.Redis
 ) -> None:
     calls: queue.Queue[fencelock.Lease] = queue.Queue()
-    lock = client.lock(name, ttl=0.1, on_lost=calls.put)
+    lock = client.lock(name, ttl=1, on_lost=calls.put)
     lock.acquire().release()
     lease = lock.acquire()
     raw.delete(name)
@@ -103,7 +103,7 @@ def test_failing_callback_is_logged_and_others_run(
     def fail(lease: fencelock.Lease) -> None:
         raise KeyError("callback")
 
-    lease = client.lock(name, ttl=0.1).acquire()
+    lease = client.lock(name, ttl=1).acquire()
     lease.on_lost(fail)
     lease.on_lost(lambda _: called.set())
     raw.delete(name)
@@ -131,7 +131,7 @@ def test_discarded_lease_warns_and_does_not_unlock(
     drop: Callable[[fencelock.Lock], None],
 ) -> None:
     with pytest.warns(ResourceWarning, match=name):
-        drop(client.lock(name, ttl=0.3))
+        drop(client.lock(name, ttl=1.5))
     assert raw.exists(name)
     assert client.lock(name).try_acquire() is None
     eventually(lambda: not raw.exists(name), "the end of the discarded lease")
@@ -144,7 +144,7 @@ def test_discarded_lease_warns_and_does_not_unlock(
 def test_lease_discarded_by_an_exception_leaves_it_alone(
     client: fencelock.Client, name: str
 ) -> None:
-    lock = client.lock(name, ttl=0.3)
+    lock = client.lock(name, ttl=1.5)
     with pytest.warns(ResourceWarning, match=name), pytest.raises(ZeroDivisionError):
         print(lock.acquire(), 1 / 0)
 
@@ -163,7 +163,7 @@ def test_released_or_lost_lease_is_collected_in_silence(
 
 
 def test_lease_keeps_its_client_alive(url: str, name: str, raw: redis.Redis) -> None:
-    lease = fencelock.connect(url).lock(name, ttl=0.3).acquire()
+    lease = fencelock.connect(url).lock(name, ttl=1.5).acquire()
     gc.collect()
     first = raw.get(name)
     until = lease.remaining()

@@ -33,7 +33,7 @@ def records() -> Iterator[Records]:
 
 
 def lose(client: fencelock.Client, name: str, raw: redis.Redis) -> fencelock.Lease:
-    lease = client.lock(name, ttl=0.1).acquire()
+    lease = client.lock(name, ttl=1).acquire()
     raw.delete(name)
     eventually(lambda: not lease.is_held(), "the loss")
     return lease

@@ -33,7 +33,7 @@ def test_nothing_shows_password_or_token(
 
     raw = redis.Redis(port=server.port, password=CANARY)
     client = fencelock.connect(url)
-    lock = client.lock(name, ttl=0.2)
+    lock = client.lock(name, ttl=1)
     own = fencelock.DistributedLock(name, url=url, blocking_timeout=0)
     lease = lock.acquire()
     token = raw.get(name)
@@ -50,7 +50,7 @@ def test_nothing_shows_password_or_token(
     server.kill()
     failing(lease.release)
     failing(lambda: fencelock.connect(url))
-    failing(client.lock(name, ttl=0.1).try_acquire)
+    failing(client.lock(name, ttl=1).try_acquire)
     client.close()
 
     eventually(lambda: len(caplog.records) > 1, "the log")
