@@ -52,3 +52,9 @@ pub use lease::Lease;
 pub use lock::{Acquire, Lock};
 pub use options::{ClientOptions, DEFAULT_TTL, MAX_NAME_BYTES, MAX_TTL, MIN_TTL};
 pub use url::{URL_VARIABLE, resolve_url};
+
+// The examples in the documents for users are tests, too.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+#[doc = include_str!("../../docs/rust.md")]
+struct Documents;
