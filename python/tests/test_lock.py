@@ -49,6 +49,9 @@ def test_lock_keeps_what_it_was_described_with(client: fencelock.Client, name: s
     lock = client.lock(name, ttl=timedelta(seconds=2), renew=False, max_hold=3, label="nightly")
     assert (lock.name, lock.ttl, lock.renew, lock.max_hold) == (name, 2.0, False, 3.0)
     assert lock.label == "nightly"
+    for attribute in ("name", "ttl", "renew", "max_hold", "label"):
+        with pytest.raises(AttributeError):
+            setattr(lock, attribute, getattr(lock, attribute))
     with lock as lease:
         assert 1 < lease.remaining() <= 2
         seen = client.inspect(name)

@@ -70,6 +70,7 @@ def _here() -> Place:
 def _task() -> object:
     # Without importing asyncio where nobody has.
     asyncio = sys.modules.get("asyncio")
-    if asyncio is None or asyncio._get_running_loop() is None:
+    running_loop = getattr(asyncio, "_get_running_loop", None)
+    if asyncio is None or running_loop is None or running_loop() is None:
         return None
     return asyncio.current_task()

@@ -99,17 +99,13 @@ class Client:
 
     It may be used from any thread. After a `fork` the child's copy connects anew when it is used
     first; leases stay with the parent. As a context manager it is closed at the end.
-
-    Attributes:
-        server: The server, without password.
     """
 
-    __slots__ = ("__weakref__", "_native", "server")
+    __slots__ = ("__weakref__", "_native")
 
     def __init__(self, native: _native.Client) -> None:
         """Made by `connect` only."""
         self._native = native
-        self.server = native.server
         _live.add(self)
         _events.start()
 
@@ -131,6 +127,11 @@ class Client:
             lazy,
         )
         return cls(native)
+
+    @property
+    def server(self) -> str:
+        """The server, without password."""
+        return self._native.server
 
     def lock(
         self,

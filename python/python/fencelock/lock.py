@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, NoReturn, ParamSpec, TypeVar
@@ -38,26 +39,19 @@ class Lock:
         >>> settle(7)
         'order 7 is settled'
         >>> client.close()
-
-    Attributes:
-        name: The lock's name.
-        ttl: How many seconds a lease lasts without renewal.
-        renew: Whether it is renewed in the background.
-        max_hold: For how many seconds it is kept by renewal at most; None: without limit.
-        label: What `Client.inspect` shows of the holder.
     """
 
     __slots__ = (
         "__weakref__",
         "_client",
         "_entries",
+        "_label",
+        "_max_hold",
+        "_name",
         "_native",
         "_on_lost",
-        "label",
-        "max_hold",
-        "name",
-        "renew",
-        "ttl",
+        "_renew",
+        "_ttl",
     )
 
     def __init__(
@@ -72,15 +66,40 @@ class Lock:
         on_lost: Callable[[Lease], object] | None,
     ) -> None:
         """Made by `Client.lock` only."""
-        self.name = text(name, "the name")
-        self.ttl = seconds(ttl, "ttl")
-        self.renew = renew
-        self.max_hold = optional_seconds(max_hold, "max_hold")
-        self.label = text(label, "the label")
+        self._name = text(name, "the name")
+        self._ttl = seconds(ttl, "ttl")
+        self._renew = renew
+        self._max_hold = optional_seconds(max_hold, "max_hold")
+        self._label = text(label, "the label")
         self._on_lost = on_lost
         self._client = client
         self._entries: Entries[Lease] = Entries(name)
-        self._native = _native.Lock(client._native, name, self.ttl, renew, self.max_hold, label)
+        self._native = _native.Lock(client._native, name, self._ttl, renew, self._max_hold, label)
+
+    @property
+    def name(self) -> str:
+        """The lock's name."""
+        return self._name
+
+    @property
+    def ttl(self) -> float:
+        """How many seconds a lease lasts without renewal."""
+        return self._ttl
+
+    @property
+    def renew(self) -> bool:
+        """Whether a lease is renewed in the background."""
+        return self._renew
+
+    @property
+    def max_hold(self) -> float | None:
+        """For how many seconds a lease is kept by renewal at most; None: without limit."""
+        return self._max_hold
+
+    @property
+    def label(self) -> str:
+        """What `Client.inspect` shows of the holder."""
+        return self._label
 
     def acquire(self, timeout: Duration | None = None) -> Lease:
         """Takes the lock, waiting in line for it.
@@ -187,8 +206,6 @@ class Lock:
 
 
 def _refuse_deferred(function: Callable[P, R]) -> None:
-    import inspect  # slow to import, and decorators are rare
-
     kinds: dict[str, Callable[[object], bool]] = {
         "a coroutine function": inspect.iscoroutinefunction,
         "an async generator function": inspect.isasyncgenfunction,
