@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::backend::{Answer, Claim, Interrupt, Mode};
-use crate::client::Session;
+use crate::client::UnderWay;
 use crate::clock::Moment;
 use crate::engine;
 use crate::error::{Error, Result};
@@ -27,7 +27,7 @@ pub(crate) enum Patience {
 
 /// One acquire, from its first attempt on.
 pub(crate) struct Acquiring {
-    session: Arc<Session>,
+    session: UnderWay,
     described: Arc<Described>,
     claim: Arc<Claim>,
     patience: Patience,
@@ -47,7 +47,8 @@ enum Next {
 impl Acquiring {
     fn begin(described: &Arc<Described>, patience: Patience) -> Result<Self> {
         described.check()?;
-        let session = described.shared.session()?;
+        let session = UnderWay::new(described.shared.session()?);
+        session.check_open()?;
         let options = &described.options;
         let claim = Arc::new(Claim {
             name: described.name.clone(),
@@ -138,7 +139,10 @@ pub(crate) async fn acquire(
             match acquiring.next(answer, repeated)? {
                 Next::Lease(lease) => return Ok(Some(lease)),
                 Next::Busy => return Ok(None),
-                Next::Wait(place) => return place.wait().await.map(Some),
+                Next::Wait(place) => {
+                    drop(acquiring);
+                    return place.wait().await.map(Some);
+                }
                 Next::Again => repeated = true,
             }
         }
@@ -160,7 +164,10 @@ pub(crate) fn acquire_blocking(
             match acquiring.next(answer, repeated)? {
                 Next::Lease(lease) => return Ok(Some(lease)),
                 Next::Busy => return Ok(None),
-                Next::Wait(place) => return place.block(interrupt.take()).map(Some),
+                Next::Wait(place) => {
+                    drop(acquiring);
+                    return place.block(interrupt.take()).map(Some);
+                }
                 Next::Again => repeated = true,
             }
         }

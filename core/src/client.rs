@@ -1,10 +1,12 @@
 //! A client: one backend, by URL.
 
+use std::ops::Deref;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use tokio::sync::Notify;
 
 use crate::backend::redis::RedisBackend;
 use crate::backend::{Backend, Inspection, Signal, SignalSink};
@@ -47,7 +49,37 @@ pub(crate) struct Session {
     pub(crate) waiting: Waiting,
     response_timeout: Duration,
     closed: AtomicBool,
+    /// How many attempts and releases closing waits for, and when there is none any more.
+    under_way: AtomicUsize,
+    idle: Notify,
     generation: u64,
+}
+
+/// A session with one more attempt or release under way.
+#[derive(Debug)]
+pub(crate) struct UnderWay(Arc<Session>);
+
+impl UnderWay {
+    pub(crate) fn new(session: Arc<Session>) -> Self {
+        session.under_way.fetch_add(1, Ordering::SeqCst);
+        Self(session)
+    }
+}
+
+impl Deref for UnderWay {
+    type Target = Arc<Session>;
+
+    fn deref(&self) -> &Arc<Session> {
+        &self.0
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        if self.0.under_way.fetch_sub(1, Ordering::SeqCst) == 1 && self.0.check_open().is_err() {
+            self.0.idle.notify_waiters();
+        }
+    }
 }
 
 impl Session {
@@ -77,6 +109,8 @@ impl Session {
                 waiting: Waiting::default(),
                 response_timeout,
                 closed: AtomicBool::new(false),
+                under_way: AtomicUsize::new(0),
+                idle: Notify::new(),
                 generation: fork::generation(),
             }
         })
@@ -101,16 +135,35 @@ impl Session {
     }
 
     pub(crate) fn check_open(&self) -> Result<()> {
-        if self.closed.load(Ordering::Acquire) { Err(Error::closed()) } else { Ok(()) }
+        if self.closed.load(Ordering::SeqCst) { Err(Error::closed()) } else { Ok(()) }
+    }
+
+    /// Returns when nothing is under way, or the time is over.
+    async fn wait_until_idle(&self, by: Moment) {
+        let idle = async {
+            loop {
+                let idle = self.idle.notified();
+                tokio::pin!(idle);
+                // Registered before the look, so that no change falls in between.
+                idle.as_mut().enable();
+                if self.under_way.load(Ordering::SeqCst) == 0 {
+                    return;
+                }
+                idle.await;
+            }
+        };
+        let _ = tokio::time::timeout_at(by.for_timer(), idle).await;
     }
 
     /// Ends every wait, releases every lease and closes the connections; at most
     /// [`CLOSE_TIME`].
     async fn close(self: Arc<Self>) {
-        if self.closed.swap(true, Ordering::AcqRel) {
+        if self.closed.swap(true, Ordering::SeqCst) {
             return;
         }
         let by = Moment::now() + CLOSE_TIME;
+        // What an attempt under way is granted must be among what is released here.
+        self.wait_until_idle(by).await;
         self.waiting.close(&self, by).await;
         let holdings = self.keeper.drain();
         let releases = holdings.into_iter().filter(|holding| holding.lose(LossReason::Closed));
@@ -124,6 +177,8 @@ impl Session {
             });
         }
         while tasks.join_next().await.is_some() {}
+        // A release by its holder still needs a connection.
+        self.wait_until_idle(by).await;
         self.backend.shut();
     }
 }

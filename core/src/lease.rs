@@ -9,7 +9,7 @@ use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
 use crate::backend::{Claim, Released};
-use crate::client::Session;
+use crate::client::{Session, UnderWay};
 use crate::clock::Moment;
 use crate::engine;
 use crate::error::{Error, ErrorKind, LossReason, Result};
@@ -316,7 +316,7 @@ impl Lease {
     /// Marks it releasing *before* anything is sent, so that a renewal that crosses the release
     /// is no loss.
     fn begin_release(&self) -> Result<Releasing> {
-        let session = self.session()?.clone();
+        let session = UnderWay::new(self.session()?.clone());
         let held = self.holding.is_held() && self.holding.leave_held(RELEASING);
         let lost = self.holding.loss();
         if !held && lost.is_none() {
@@ -332,12 +332,14 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         // Forked: nothing at all. Abandoned, released or lost: nothing is left to give back.
-        if let Some(session) = self.session.get()
-            && self.holding.leave_held(RELEASING)
-        {
+        let Some(session) = self.session.get() else {
+            return;
+        };
+        let session = UnderWay::new(session.clone());
+        if self.holding.leave_held(RELEASING) {
             session.keeper.forget(&self.holding);
             let by = session.answer_by(self.holding.claim.ttl());
-            let (session, holding) = (session.clone(), self.holding.clone());
+            let holding = self.holding.clone();
             drop(Releasing { session, holding, lost: None, by, done: false });
         }
     }
@@ -345,7 +347,7 @@ impl Drop for Lease {
 
 /// A release under way. Dropped before its answer came, it goes on in the background.
 struct Releasing {
-    session: Arc<Session>,
+    session: UnderWay,
     holding: Arc<Holding>,
     lost: Option<LossReason>,
     by: Moment,
@@ -377,7 +379,7 @@ impl Releasing {
     }
 
     /// Repeats a release until the server has answered or the lease is over anyway.
-    async fn repeat(session: Arc<Session>, holding: Arc<Holding>) {
+    async fn repeat(session: UnderWay, holding: Arc<Holding>) {
         let mut pause = Duration::from_millis(20);
         while Moment::now() < holding.valid_until() {
             let by = session.answer_by(holding.claim.ttl());
@@ -400,7 +402,8 @@ impl Releasing {
 impl Drop for Releasing {
     fn drop(&mut self) {
         if !self.done && self.session.is_of_this_process() {
-            engine::spawn(Self::repeat(self.session.clone(), self.holding.clone()));
+            let session = UnderWay::new(self.session.clone());
+            engine::spawn(Self::repeat(session, self.holding.clone()));
         }
     }
 }

@@ -122,6 +122,26 @@ fn an_interrupt_ends_connecting() {
 }
 
 #[test]
+fn closing_in_the_middle_of_pairs_leaves_nothing() {
+    let stage = Stage::new();
+    for round in 0..100 {
+        let client = Client::connect(&stage.url()).unwrap();
+        let names = ["a", "b"];
+        let pairs = names.map(|name| {
+            let lock = client.lock(name);
+            std::thread::spawn(move || while lock.acquire().and_then(|l| l.release()).is_ok() {})
+        });
+        let before = stage.calls();
+        eventually("pairs are made", || stage.calls() > before + round);
+        client.close();
+        for thread in pairs {
+            thread.join().unwrap();
+        }
+        assert!(names.iter().all(|name| stage.is_clean(name)), "round {round}");
+    }
+}
+
+#[test]
 fn on_lost_calls_back_once_with_the_reason() {
     let stage = Stage::new();
     let client = Client::connect(&stage.url()).unwrap();
