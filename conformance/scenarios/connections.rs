@@ -36,7 +36,7 @@ fn connections_killed_while_waiting(stage: &Stage) {
 }
 
 fn connections_killed_while_holding(stage: &Stage) {
-    const TTL: u64 = 1_200;
+    const TTL: u64 = 3_000;
     let party = stage.party(0);
     let lease = party.acquire("x").ttl(TTL).lease();
     kill_connections(stage);
@@ -69,7 +69,7 @@ fn connections_killed_again_and_again(stage: &Stage) {
 fn script_flush(stage: &Stage) {
     let flush = || stage.redis::<()>(&["SCRIPT", "FLUSH"]);
     let (holder, waiter) = (stage.party(0), stage.party(1));
-    let lease = holder.acquire("x").ttl(600).lease();
+    let lease = holder.acquire("x").ttl(3_000).lease();
     flush();
     let waiting = waiter.acquire("x").start();
     stage.await_queue("x", 1);
@@ -77,7 +77,7 @@ fn script_flush(stage: &Stage) {
     lease.renew().unwrap();
     flush();
     // Renewed in the background with nothing left on the server to call.
-    while between(lease.at, boot_nanos()) < millis(900) {
+    while between(lease.at, boot_nanos()) < millis(4_000) {
         assert!(lease.is_held());
     }
     flush();

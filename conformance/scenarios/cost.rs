@@ -50,7 +50,7 @@ fn a_wait_costs_nothing(stage: &Stage) {
 }
 
 fn a_renewal_costs_one_call(stage: &Stage) {
-    const TTL: u64 = 900;
+    const TTL: u64 = 3_000;
     let lease = stage.party(0).acquire("x").ttl(TTL).lease();
     // So that the server knows the script.
     lease.renew().unwrap();

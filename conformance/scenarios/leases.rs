@@ -24,7 +24,7 @@ pub(crate) const ALL: &[Scenario] = &[
 ];
 
 fn a_lease_is_renewed(stage: &Stage) {
-    const TTL: u64 = 900;
+    const TTL: u64 = 3_000;
     let (holder, contender) = (stage.party(0), stage.party(1));
     let lease = holder.acquire("x").ttl(TTL).lease();
     while between(lease.at, boot_nanos()) < 3 * millis(TTL) {
@@ -95,7 +95,7 @@ fn a_discarded_lease_lapses(stage: &Stage) {
 }
 
 fn a_blocked_program_keeps_its_lease(stage: &Stage) {
-    const TTL: u64 = 600;
+    const TTL: u64 = 2_000;
     let (a, b) = (stage.party(0), stage.party(1));
     let lease = a.acquire("x").ttl(TTL).lease();
     let blocked = a.driver().send("block", &Fields::default().with("ms", 3 * TTL));

@@ -53,8 +53,8 @@ fn expiry(stage: &Stage) {
 }
 
 fn max_hold(stage: &Stage) {
-    const TTL: u64 = 450;
-    const MOST: u64 = 700;
+    const TTL: u64 = 2_000;
+    const MOST: u64 = 3_000;
     let (holder, waiter) = (stage.party(0), stage.party(1));
     let lease = holder.acquire("x").ttl(TTL).max_hold(MOST).lease();
     let waiting = waiter.acquire("x").start();
@@ -68,7 +68,7 @@ fn max_hold(stage: &Stage) {
 }
 
 fn a_deleted_key_loses_the_lease(stage: &Stage) {
-    const TTL: u64 = 900;
+    const TTL: u64 = 3_000;
     let lease = stage.party(0).acquire("x").ttl(TTL).lease();
     let begun = boot_nanos();
     stage.redis::<()>(&["DEL", "x"]);
@@ -79,7 +79,7 @@ fn a_deleted_key_loses_the_lease(stage: &Stage) {
 }
 
 fn a_key_taken_by_another(stage: &Stage) {
-    let lease = stage.party(0).acquire("x").ttl(900).lease();
+    let lease = stage.party(0).acquire("x").ttl(3_000).lease();
     stage.redis::<()>(&["SET", "x", "somebody", "PX", "60000"]);
     assert_eq!(lease.lost().reason, "refused");
     assert_lost(&lease, "refused");
@@ -145,7 +145,7 @@ fn a_short_pause_of_the_server(stage: &Stage) {
 
 fn a_server_that_forgot_everything(stage: &Stage) {
     let (a, b) = (stage.party(0), stage.party(1));
-    let lease = a.acquire("x").ttl(900).lease();
+    let lease = a.acquire("x").ttl(3_000).lease();
     let waiting = b.acquire("x").start();
     stage.await_queue("x", 1);
     // A round trip of its own: it has read by then that it is in the queue. A wait that was

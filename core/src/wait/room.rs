@@ -16,7 +16,7 @@ use crate::error::{Error, ErrorKind, Result};
 /// How many a poll asks after (protocol, "Scripts").
 const POLL_MOST: usize = 200;
 /// A wait that the server never answered fails after so many tries.
-const TRIES: u32 = 3;
+const TRIES: u32 = 5;
 /// How long a caller whose time is over waits for the server to hear of it.
 const GOODBYE: Duration = Duration::from_millis(200);
 

@@ -273,8 +273,16 @@ impl Backend for RedisBackend {
         Box::pin(async move {
             let call = self.core.speaker.release(claim);
             let once = async || self.core.link_here(by).await?.call(&call, by).await;
-            let first = once().await;
-            repeat_release(first, async || once().await).await
+            let mut answer = once().await;
+            let mut repeated = false;
+            for _ in 1..RELEASE_TRIES {
+                if !answer.as_ref().is_err_and(Error::is_ambiguous) {
+                    break;
+                }
+                repeated = true;
+                answer = once().await;
+            }
+            read_release(answer, repeated)
         })
     }
 
@@ -323,23 +331,17 @@ impl Backend for RedisBackend {
     }
 }
 
-/// A release whose answer was lost is repeated once; that nobody holds the lock then means that
-/// the first one was heard.
-async fn repeat_release(
-    first: Result<Value>,
-    again: impl AsyncFnOnce() -> Result<Value>,
-) -> Result<Released> {
-    match first {
-        Err(error) if error.is_ambiguous() => read_repeated(&again().await?),
-        value => protocol::read_release(&value?),
-    }
-}
+/// How often a release is sent whose answer is lost, before the caller hears of it.
+const RELEASE_TRIES: u32 = 4;
 
-fn read_repeated(value: &Value) -> Result<Released> {
-    protocol::read_release(value).map(|released| match released {
-        Released::NotHeld => Released::Freed,
+/// That nobody holds the lock means, where the release was repeated, that an earlier one was
+/// heard.
+fn read_release(answer: Result<Value>, repeated: bool) -> Result<Released> {
+    match answer.and_then(|value| protocol::read_release(&value)) {
+        Ok(Released::NotHeld) if repeated => Ok(Released::Freed),
+        Err(error) if repeated => Err(error.maybe_done()),
         released => released,
-    })
+    }
 }
 
 impl Direct for RedisBackend {
@@ -381,14 +383,18 @@ impl Direct for RedisBackend {
 
     fn release(&self, claim: &Claim, by: Moment) -> Result<Released> {
         let call = self.core.speaker.release(claim);
-        match self.core.call_direct(&call, by) {
-            Err(error) if error.is_ambiguous() => {
-                // A pooled connection may have been closed by the server long ago.
-                self.core.pool.clear();
-                read_repeated(&self.core.call_direct(&call, by)?)
+        let mut answer = self.core.call_direct(&call, by);
+        let mut repeated = false;
+        for _ in 1..RELEASE_TRIES {
+            if !answer.as_ref().is_err_and(Error::is_ambiguous) {
+                break;
             }
-            value => protocol::read_release(&value?),
+            // The other pooled connections may have been closed by the server, too.
+            self.core.pool.clear();
+            repeated = true;
+            answer = self.core.call_direct(&call, by);
         }
+        read_release(answer, repeated)
     }
 }
 
