@@ -76,7 +76,7 @@ def test_exit_with_leases_waiters_and_renewal(
         if leave != "del client, lease":
             assert output == "lost closed\n"
             assert not raw.exists(name)
-            assert not raw.exists(name + "-own", name + "-orphan")
+            assert not raw.exists(*(f"{name}-{what}" for what in ("own", "orphan", "pairs")))
         assert waiters(raw, name) == 0
         with client.lock(name).acquire(timeout=5):
             pass
