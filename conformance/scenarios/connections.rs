@@ -24,7 +24,8 @@ fn kill_connections(stage: &Stage) {
 fn connections_killed_while_waiting(stage: &Stage) {
     let (holder, waiter) = (stage.party(0), stage.party(1));
     let lease = holder.acquire("x").lease();
-    let waiting = waiter.acquire("x").start();
+    // Its next heartbeat is 9 s away.
+    let waiting = waiter.acquire("x").ttl(30_000).start();
     stage.await_queue("x", 1);
     kill_connections(stage);
     lease.release().unwrap();
@@ -52,7 +53,7 @@ fn connections_killed_while_holding(stage: &Stage) {
 fn connections_killed_again_and_again(stage: &Stage) {
     let (a, b) = (stage.party(0), stage.party(1));
     let sections = |party: &fencelock_conformance::party::Party| {
-        party.acquire("x").ttl(2_000).timeout(15_000).sections(200)
+        party.acquire("x").timeout(15_000).sections(200)
     };
     let running = [sections(&a), sections(&b)];
     while running.iter().any(|sections| !sections.is_over()) {

@@ -13,18 +13,21 @@ pub(crate) const ALL: &[Scenario] = &[
     Scenario::solo("a_renewal_costs_one_call", a_renewal_costs_one_call),
 ];
 
+/// A TTL by which neither a renewal nor a heartbeat is due in between.
+const LONG: u64 = 30_000;
+
 fn an_uncontended_section(stage: &Stage) {
     let party = stage.party(0);
-    party.acquire("x").sections(5).finish();
+    party.acquire("x").ttl(LONG).sections(5).finish();
     stage.redis::<()>(&["CONFIG", "RESETSTAT"]);
-    party.acquire("x").sections(100).finish();
+    party.acquire("x").ttl(LONG).sections(100).finish();
     assert_eq!([stage.calls("evalsha"), stage.calls("eval")], [200, 0]);
 }
 
 fn a_contended_section(stage: &Stage) {
     let parties = [stage.party(0), stage.party(1)];
     let both = |n| {
-        let running = parties.each_ref().map(|party| party.acquire("x").sections(n));
+        let running = parties.each_ref().map(|party| party.acquire("x").ttl(LONG).sections(n));
         running.into_iter().for_each(fencelock_conformance::party::Sections::finish);
     };
     both(5);
@@ -36,8 +39,8 @@ fn a_contended_section(stage: &Stage) {
 
 fn a_wait_costs_nothing(stage: &Stage) {
     let (holder, waiter) = (stage.party(0), stage.party(1));
-    let lease = holder.acquire("x").lease();
-    let waiting = waiter.acquire("x").start();
+    let lease = holder.acquire("x").ttl(LONG).lease();
+    let waiting = waiter.acquire("x").ttl(LONG).start();
     stage.await_queue("x", 1);
     let before = stage.calls("evalsha");
     let begun = boot_nanos();

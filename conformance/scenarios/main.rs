@@ -25,8 +25,9 @@ use std::time::Duration;
 
 use fencelock_conformance::runner;
 
-/// How late something may come that should come at once, on a loaded machine.
-const SLACK: Duration = Duration::from_secs(2);
+/// How late something may come that should come at once. Generous, for machines that stand still
+/// for a second; what must not happen takes far longer in every scenario.
+const SLACK: Duration = Duration::from_secs(4);
 
 /// The time from one moment of the boot clock to another, in ns each.
 fn between(earlier: u64, later: u64) -> Duration {

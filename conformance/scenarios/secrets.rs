@@ -50,7 +50,7 @@ fn passwords_are_never_shown(stage: &Stage) {
     }
 
     let party = stage.party_at(0, &format!("redis://canary:{RIGHT}@{host}/0"));
-    let lease = party.acquire("x").ttl(600).lease();
+    let lease = party.acquire("x").lease();
     let waiting = party.acquire("x").ttl(600).start();
     stage.await_queue("x", 1);
     party.inspect("x");

@@ -81,9 +81,9 @@ fn a_cancelled_wait_leaves_nothing(stage: &Stage) {
 fn cancel_races_a_grant(stage: &Stage) {
     let (waiter, holder) = (stage.party(0), stage.party(1));
     // An interrupt may fall between the grant and the assignment of its lease: then that lapses.
-    let ttl = if stage.can(0, "exact_cancel") { 60_000 } else { 500 };
+    let ttl = if stage.can(0, "exact_cancel") { 60_000 } else { 1_500 };
     for round in 0..30 {
-        let lease = holder.acquire("x").timeout(3_000).lease();
+        let lease = holder.acquire("x").timeout(10_000).lease();
         let waiting = waiter.acquire("x").ttl(ttl).unrenewed().cancellable().start();
         stage.await_queue("x", 1);
         let releasing = lease.start_release();
@@ -96,23 +96,24 @@ fn cancel_races_a_grant(stage: &Stage) {
             Err(fault) => assert_eq!(fault.kind, "cancelled"),
         }
     }
-    holder.acquire("x").timeout(3_000).lease().release().unwrap();
+    holder.acquire("x").timeout(10_000).lease().release().unwrap();
     stage.nothing_left("x");
 }
 
 fn timeout_races_a_grant(stage: &Stage) {
     let (waiter, holder) = (stage.party(0), stage.party(1));
     for round in 0..15 {
-        let lease = holder.acquire("x").timeout(3_000).lease();
+        let lease = holder.acquire("x").timeout(10_000).lease();
         let waiting = waiter.acquire("x").ttl(60_000).timeout(20).start();
         thread::sleep(millis(13 + round));
         lease.release().unwrap();
         match waiting.outcome() {
             Ok(lease) => lease.release().unwrap(),
-            Err(fault) => assert_eq!(fault.kind, "acquire_timeout"),
+            // So soon that the answer to the first attempt may not be there.
+            Err(fault) => assert!(["acquire_timeout", "unavailable"].contains(&&*fault.kind)),
         }
     }
-    holder.acquire("x").timeout(3_000).lease().release().unwrap();
+    holder.acquire("x").timeout(10_000).lease().release().unwrap();
     stage.nothing_left("x");
 }
 

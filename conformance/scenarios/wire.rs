@@ -71,7 +71,7 @@ fn reply_to_join_lost(stage: &Stage) {
     lease.release().unwrap();
     waiting.lease().release().unwrap();
     // A place in the queue that was taken twice would be handed the lock now.
-    assert!(holder.acquire("lost-reply").timeout(3_000).lease().release().is_ok());
+    assert!(holder.acquire("lost-reply").timeout(10_000).lease().release().is_ok());
     stage.nothing_left("lost-reply");
 }
 
@@ -92,7 +92,7 @@ fn reply_to_release_lost(stage: &Stage) {
 }
 
 fn reply_to_renewal_lost(stage: &Stage) {
-    const TTL: u64 = 1_500;
+    const TTL: u64 = 2_000;
     let (proxy, party) = behind(stage);
     let lease = party.acquire("lost-reply").ttl(TTL).lease();
     let cut = proxy.cut_reply("lost-reply");
@@ -123,7 +123,7 @@ fn cancel_overtaking_an_acquire(stage: &Stage) {
 
 fn extend_crossing_a_release(stage: &Stage) {
     let (proxy, party) = behind(stage);
-    let lease = party.acquire("crossing").ttl(900).lease();
+    let lease = party.acquire("crossing").ttl(2_000).lease();
     let extend = proxy.hold("crossing");
     extend.caught();
     // The release is carried out, and its holder does not know yet ...
@@ -144,13 +144,13 @@ fn extend_crossing_a_release(stage: &Stage) {
 /// A token whose caller left long ago gets into the queue, and is handed the lock.
 fn late_grant_is_given_back(stage: &Stage) {
     let proxy = Proxy::start(stage.server.port());
-    let options = Fields::default().with("url", proxy.url()).with("response_timeout", 200);
+    let options = Fields::default().with("url", proxy.url()).with("response_timeout", 500);
     let party = stage.connect(stage.driver(0), &options).unwrap();
     let other = stage.party(1);
     other.acquire("warm").lease().release().unwrap();
     let lease = other.acquire("late").lease();
     let join = proxy.hold("late");
-    let waiting = party.acquire("late").ttl(60_000).timeout(600).start();
+    let waiting = party.acquire("late").ttl(60_000).timeout(2_000).start();
     join.caught();
     assert_eq!(waiting.fault().kind, "acquire_timeout");
     // The join that is on its way is looked for at once and after 1 s. It comes later.
@@ -166,7 +166,7 @@ fn late_grant_is_given_back(stage: &Stage) {
 }
 
 fn acquire_delivered_too_late(stage: &Stage) {
-    const TTL: u64 = 400;
+    const TTL: u64 = 1_000;
     let (proxy, party) = behind(stage);
     let other = stage.party(1);
     let held = proxy.hold("too-late");
