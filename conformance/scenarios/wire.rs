@@ -144,15 +144,17 @@ fn extend_crossing_a_release(stage: &Stage) {
 /// A token whose caller left long ago gets into the queue, and is handed the lock.
 fn late_grant_is_given_back(stage: &Stage) {
     let proxy = Proxy::start(stage.server.port());
-    let options = Fields::default().with("url", proxy.url()).with("response_timeout", 500);
+    let options = Fields::default().with("url", proxy.url()).with("response_timeout", 1_500);
     let party = stage.connect(stage.driver(0), &options).unwrap();
     let other = stage.party(1);
     other.acquire("warm").lease().release().unwrap();
     let lease = other.acquire("late").lease();
     let join = proxy.hold("late");
-    let waiting = party.acquire("late").ttl(60_000).timeout(2_000).start();
+    let waiting = party.acquire("late").ttl(60_000).timeout(5_000).start();
     join.caught();
-    assert_eq!(waiting.fault().kind, "acquire_timeout");
+    // Unavailable if the repetition was not answered in time, either.
+    let kind = waiting.fault().kind;
+    assert!(["acquire_timeout", "unavailable"].contains(&&*kind), "{kind}");
     // The join that is on its way is looked for at once and after 1 s. It comes later.
     let before = script_calls(stage);
     eventually("it has left a second time", || (script_calls(stage) > before).then_some(()));
