@@ -44,7 +44,7 @@ fn a_wait_ends_at_its_timeout(stage: &Stage) {
     let took = between(begun, boot_nanos());
     assert_eq!(fault.kind, "acquire_timeout");
     assert!(took >= millis(300) && took < millis(300) + SLACK, "{took:?}");
-    assert_eq!(stage.queue("x"), 0);
+    stage.await_queue("x", 0);
     lease.release().unwrap();
     stage.nothing_left("x");
 }
@@ -57,7 +57,7 @@ fn the_rest_moves_up(stage: &Stage) {
     let long = a.acquire("x").start();
     stage.await_queue("x", 2);
     assert_eq!(short.fault().kind, "acquire_timeout");
-    assert_eq!(stage.queue("x"), 1);
+    stage.await_queue("x", 1);
     lease.release().unwrap();
     long.lease().release().unwrap();
     stage.nothing_left("x");

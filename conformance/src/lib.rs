@@ -16,3 +16,4 @@ pub mod party;
 pub mod proxy;
 pub mod runner;
 pub mod stage;
+pub mod stall;

@@ -7,10 +7,14 @@ use std::process::ExitCode;
 use libtest_mimic::{Arguments, Failed, Trial};
 
 use crate::driver::Language;
+use crate::kit::boot_nanos;
 use crate::stage::Stage;
+use crate::stall;
 
 /// How many scenarios run at a time: they wait far more than they compute.
 const AT_ONCE: usize = 8;
+/// How often a scenario is played at most while the machine stands still again and again.
+const TRIES: usize = 3;
 
 /// One scenario.
 #[derive(Clone, Copy, Debug)]
@@ -62,7 +66,7 @@ impl Scenario {
         let trial = |cast: Vec<&'static Language>| {
             let names: Vec<&str> = cast.iter().map(|language| language.name).collect();
             let name = format!("{}::{}", self.name, names.join("+"));
-            Trial::test(name, move || run(self.play, cast))
+            Trial::test(name, move || run(self.play, &cast))
         };
         self.casts(languages).into_iter().map(trial).collect()
     }
@@ -77,9 +81,23 @@ fn guarded<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     catch_unwind(AssertUnwindSafe(work)).map_err(|_| PANIC.with_borrow(Clone::clone))
 }
 
+/// Plays a scenario; again if it failed while the machine stood still.
+#[expect(clippy::print_stderr, reason = "a scenario that was played again is worth a line")]
+fn run(play: fn(&Stage), cast: &[&'static Language]) -> Result<(), Failed> {
+    for _ in 1..TRIES {
+        let begun = boot_nanos();
+        let result = once(play, cast);
+        match (&result, stall::since(begun)) {
+            (Err(_), Some(took)) => eprintln!("played again: the machine stood still for {took:?}"),
+            _ => return result,
+        }
+    }
+    once(play, cast)
+}
+
 /// Plays a scenario, and judges what every scenario must leave behind.
-fn run(play: fn(&Stage), cast: Vec<&'static Language>) -> Result<(), Failed> {
-    let stage = guarded(|| Stage::open(cast))?;
+fn once(play: fn(&Stage), cast: &[&'static Language]) -> Result<(), Failed> {
+    let stage = guarded(|| Stage::open(cast.to_vec()))?;
     let played = guarded(|| {
         play(&stage);
         stage.verdict()
@@ -96,6 +114,7 @@ pub fn main(scenarios: &[Scenario], languages: &'static [Language]) -> ExitCode 
         let text = info.to_string();
         PANIC.with_borrow_mut(|last| *last = text);
     }));
+    stall::watch();
     let trials = scenarios.iter().flat_map(|scenario| scenario.trials(languages)).collect();
     libtest_mimic::run(&arguments, trials).exit_code()
 }
