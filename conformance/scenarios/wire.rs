@@ -18,6 +18,7 @@ pub(crate) const ALL: &[Scenario] = &[
     Scenario::solo("cancel_overtaking_an_acquire", cancel_overtaking_an_acquire).needs("cancel"),
     Scenario::solo("extend_crossing_a_release", extend_crossing_a_release),
     Scenario::pair("acquire_delivered_too_late", acquire_delivered_too_late),
+    Scenario::pair("acquire_delivered_after_its_release", acquire_delivered_after_its_release),
     Scenario::pair("late_grant_is_given_back", late_grant_is_given_back),
 ];
 
@@ -186,4 +187,29 @@ fn acquire_delivered_too_late(stage: &Stage) {
     assert!(took < millis(TTL) + SLACK, "{took:?}");
     next.release().unwrap();
     stage.await_free("too-late");
+}
+
+/// The first request of an acquire that was repeated comes when all is over: nobody hears of the
+/// grant, and it lapses.
+fn acquire_delivered_after_its_release(stage: &Stage) {
+    const TTL: u64 = 3_000;
+    let proxy = Proxy::start(stage.server.port());
+    let options = Fields::default().with("url", proxy.url()).with("response_timeout", 300);
+    let party = stage.connect(stage.driver(0), &options).unwrap();
+    let other = stage.party(1);
+    other.acquire("warm").lease().release().unwrap();
+    let first = proxy.hold("much-too-late");
+    let waiting = party.acquire("much-too-late").ttl(TTL).start();
+    first.caught();
+    let lease = waiting.lease();
+    lease.release().unwrap();
+    first.let_go();
+    eventually("it has arrived", || stage.value("much-too-late"));
+    let begun = boot_nanos();
+    let next = other.acquire("much-too-late").lease();
+    let took = between(begun, next.at);
+    assert!(took < millis(TTL) + SLACK, "{took:?}");
+    assert!(next.fence > lease.fence);
+    next.release().unwrap();
+    stage.nothing_left("much-too-late");
 }
