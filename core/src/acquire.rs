@@ -55,7 +55,7 @@ impl Acquiring {
             token: Token::generate()?,
             mode: Mode::Exclusive,
             ttl_ms: options.ttl_ms(),
-            label: described.label.clone(),
+            label: options.label.clone(),
             ticket: 0,
         });
         let since = Moment::now();

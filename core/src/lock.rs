@@ -18,7 +18,6 @@ pub(crate) struct Described {
     pub(crate) shared: Arc<Shared>,
     pub(crate) name: Arc<str>,
     pub(crate) options: Arc<LockOptions>,
-    pub(crate) label: Arc<str>,
     checked: Result<()>,
 }
 
@@ -26,8 +25,7 @@ impl Described {
     fn new(shared: Arc<Shared>, name: Arc<str>, options: LockOptions) -> Self {
         let checked = check_name(shared.prefix(), &name)
             .and_then(|()| options.check().map_err(|error| error.at(&name)));
-        let label = options.label.as_str().into();
-        Self { shared, name, options: Arc::new(options), label, checked }
+        Self { shared, name, options: Arc::new(options), checked }
     }
 
     pub(crate) fn check(&self) -> Result<()> {
@@ -92,7 +90,7 @@ impl Lock {
     /// holder. Default empty.
     #[must_use]
     pub fn label(self, label: impl Into<String>) -> Self {
-        self.with(|options| options.label = label.into())
+        self.with(|options| options.label = label.into().into())
     }
 
     /// The lock's name, as given.

@@ -1,5 +1,6 @@
 //! What can be said of a client and of a lock, with defaults and limits.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
@@ -94,12 +95,12 @@ pub(crate) struct LockOptions {
     pub(crate) ttl: Duration,
     pub(crate) renew: bool,
     pub(crate) max_hold: Option<Duration>,
-    pub(crate) label: String,
+    pub(crate) label: Arc<str>,
 }
 
 impl Default for LockOptions {
     fn default() -> Self {
-        Self { ttl: DEFAULT_TTL, renew: true, max_hold: None, label: String::new() }
+        Self { ttl: DEFAULT_TTL, renew: true, max_hold: None, label: "".into() }
     }
 }
 
