@@ -9,11 +9,10 @@
 #![expect(unsafe_code, reason = "pthread_atfork, and close and fstat inside its child handler")]
 
 use std::os::fd::RawFd;
-use std::sync::Once;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 static GENERATION: AtomicU64 = AtomicU64::new(1);
-static REGISTER: Once = Once::new();
+static WATCHED: AtomicBool = AtomicBool::new(false);
 
 /// Descriptors that a child must close, each with the inode that it had (0: empty place). The
 /// inode tells whether the number has been given to something else behind our back, as
@@ -32,14 +31,19 @@ pub fn generation() -> u64 {
 
 /// Begins to notice forks. Called before anything is made that a child must not touch.
 pub(crate) fn watch() {
-    REGISTER.call_once(|| {
-        // SAFETY: the handler is a plain function that lives as long as the process, and does
-        // only what is safe in a child of a threaded process: atomics, fstat and close.
-        let failed = unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
-        if failed != 0 {
-            tracing::error!("fencelock can't notice forks (pthread_atfork: {failed})");
-        }
-    });
+    // Not a Once, which a fork in the middle would leave locked in the child. Two threads that race
+    // register twice: a fork then counts twice, which is as good as once.
+    if WATCHED.load(Ordering::Acquire) {
+        return;
+    }
+    // SAFETY: the handler is a plain function that lives as long as the process, and does only
+    // what is safe in a child of a threaded process: atomics, fstat and close.
+    let failed = unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
+    if failed == 0 {
+        WATCHED.store(true, Ordering::Release);
+    } else {
+        tracing::error!("fencelock can't notice forks (pthread_atfork: {failed})");
+    }
 }
 
 extern "C" fn in_child() {

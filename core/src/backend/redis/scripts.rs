@@ -1,6 +1,6 @@
 //! The scripts that the server runs, as they are sent to it. `lua/*.lua` state their contracts.
 
-use std::sync::LazyLock;
+use once_cell::race::OnceBox;
 
 /// A script's text, and its hash by which EVALSHA calls it.
 #[derive(Debug)]
@@ -27,10 +27,13 @@ macro_rules! script {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
         pub(crate) fn $name() -> &'static Script {
-            static SCRIPT: LazyLock<Script> = LazyLock::new(|| {
-                Script::splice(include_str!(concat!("lua/", stringify!($name), ".lua")))
-            });
-            &SCRIPT
+            // Not a LazyLock: a fork while another thread makes it would leave the child waiting
+            // for that thread. Two that race make it twice, and one is kept.
+            static SCRIPT: OnceBox<Script> = OnceBox::new();
+            SCRIPT.get_or_init(|| {
+                let text = include_str!(concat!("lua/", stringify!($name), ".lua"));
+                Box::new(Script::splice(text))
+            })
         }
     };
 }
