@@ -89,11 +89,23 @@ impl Acquiring {
         Lease::new(&self.session, Holding::new(claim, &self.described.options, fence, valid_until))
     }
 
+    /// What may have been granted without our knowing is given back.
+    fn withdraw(&self) {
+        let (session, claim) = (self.session.clone(), self.claim.clone());
+        engine::spawn(async move { session.withdraw(&claim, true).await });
+    }
+
     fn next(&mut self, answer: Result<Answer>, repeated: bool) -> Result<Next> {
         let failed = match answer {
             Ok(Answer::Granted { fence, valid_until }) => {
                 return Ok(match self.place.take() {
-                    None => Next::Lease(self.lease(fence, valid_until)),
+                    None => {
+                        let lease = self.lease(fence, valid_until);
+                        if repeated {
+                            lease.expect_straggler();
+                        }
+                        Next::Lease(lease)
+                    }
                     Some(place) => place
                         .settle(|| self.lease(fence, valid_until))
                         .map_or_else(Next::Wait, Next::Lease),
@@ -113,13 +125,6 @@ impl Acquiring {
         let place = self.place.take().unwrap_or_else(|| self.enter());
         place.stay(&failed);
         Ok(Next::Wait(place))
-    }
-
-    /// What may have been granted without our knowing is given back.
-    fn withdraw(&self) {
-        let place = self.enter();
-        place.stay(&Err(Error::unavailable("the attempt was given up").maybe_done()));
-        drop(place);
     }
 }
 

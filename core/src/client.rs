@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 
 use crate::backend::redis::RedisBackend;
-use crate::backend::{Backend, Inspection, Signal, SignalSink};
+use crate::backend::{Backend, Claim, Inspection, Signal, SignalSink, withdrawal};
 use crate::clock::Moment;
 use crate::error::{Error, LossReason, Result};
 use crate::fork::{self, Native};
@@ -128,6 +128,12 @@ impl Session {
     /// When an answer on behalf of a lease of this TTL is of no use any more.
     pub(crate) fn answer_by(&self, ttl: Duration) -> Moment {
         Moment::now() + self.response_timeout.min(ttl)
+    }
+
+    /// Withdraws a claim that nobody waits for; `straggling` if a request for it may still be on
+    /// its way on a connection that broke.
+    pub(crate) async fn withdraw(&self, claim: &Claim, straggling: bool) {
+        withdrawal::withdraw(claim, straggling, |by| self.backend.withdraw(claim, by)).await;
     }
 
     pub(crate) fn is_of_this_process(&self) -> bool {

@@ -160,6 +160,22 @@ impl Lease {
         Self { holding, session: Native::new(session.clone()) }
     }
 
+    /// A request with this lease's token may still be on its way, repeated or overtaken by the
+    /// grant. Arriving after the release it would take the lock for nobody: once the lease is
+    /// over, the token is withdrawn (protocol, "The client's part", 6).
+    pub(crate) fn expect_straggler(&self) {
+        let (session, holding) = (self.session.get().cloned(), self.holding.clone());
+        let Some(session) = session else { return };
+        engine::spawn(async move {
+            holding.ended().await;
+            if holding.state.load(Ordering::Acquire) != RELEASED {
+                // What was lost or abandoned is left to lapse.
+                tokio::time::sleep(holding.claim.ttl()).await;
+            }
+            session.withdraw(&holding.claim, true).await;
+        });
+    }
+
     /// The lock's name.
     pub fn name(&self) -> &str {
         &self.holding.claim.name

@@ -4,6 +4,7 @@
 #[cfg(test)]
 pub(crate) mod fake;
 pub(crate) mod redis;
+pub(crate) mod withdrawal;
 
 use std::future::Future;
 use std::pin::Pin;

@@ -18,7 +18,7 @@ use crate::backend::{Answer, Claim, Interrupt, Mode};
 use crate::client::Session;
 use crate::clock::{Moment, valid_until};
 use crate::engine;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::fork::Native;
 use crate::lease::{Holding, Lease};
 use crate::options::LockOptions;
@@ -189,7 +189,9 @@ impl Waiting {
             return;
         };
         drop(table);
-        hand_over(session, waiter, fence, valid_until);
+        // The message may have overtaken a request that the room repeats.
+        let asking = waiter.in_room && matches!(waiter.stage, Stage::Attempting { .. });
+        hand_over(session, waiter, fence, valid_until, asking);
     }
 
     /// Signals may have been missed: everybody looks.
@@ -246,10 +248,20 @@ impl Table {
     }
 }
 
-/// Gives the waiting caller its lease.
-fn hand_over(session: &Arc<Session>, waiter: Waiter, fence: u64, valid_until: Moment) {
+/// Gives the waiting caller its lease. `asking` if a request with its token is unanswered.
+fn hand_over(
+    session: &Arc<Session>,
+    waiter: Waiter,
+    fence: u64,
+    valid_until: Moment,
+    asking: bool,
+) {
     let holding = Holding::new(waiter.claim, &waiter.options, fence, valid_until);
-    waiter.slot.fill(Ok(Lease::new(session, holding)));
+    let lease = Lease::new(session, holding);
+    if asking || waiter.unsure {
+        lease.expect_straggler();
+    }
+    waiter.slot.fill(Ok(lease));
 }
 
 impl Place {
@@ -326,30 +338,24 @@ impl Drop for Place {
             && !waiter.nothing_sent()
         {
             let session = session.clone();
-            engine::spawn(async move { room::withdraw(&session, &waiter).await });
+            engine::spawn(async move { session.withdraw(&waiter.claim, waiter.unsure).await });
         }
     }
 }
 
-/// Withdraws a claim that nobody waits for.
+/// Passes on what was granted to a token that nobody waits for, at once.
 fn give_back(session: &Arc<Session>, name: &str, token: Token) {
     let claim = Claim {
         name: name.into(),
         token,
         mode: Mode::Exclusive,
-        ttl_ms: 0,
+        // Not known here; it says how long to try.
+        ttl_ms: LockOptions::default().ttl_ms(),
         label: "".into(),
         ticket: 0,
     };
     let session = session.clone();
-    engine::spawn(async move {
-        let by = Moment::now() + Duration::from_secs(5);
-        if let Err(error) = session.backend.withdraw(&claim, by).await
-            && error.kind() != ErrorKind::Closed
-        {
-            tracing::warn!(lock = &*claim.name, "a late grant was left to lapse: {error}");
-        }
-    });
+    engine::spawn(async move { session.withdraw(&claim, false).await });
 }
 
 #[cfg(test)]

@@ -180,32 +180,33 @@ impl Waiting {
             let waiter = table.waiters.get_mut(&id).filter(|w| w.claim.token == claim.token);
             let Some(waiter) = waiter else {
                 drop(guard);
-                // The caller left meanwhile; its withdrawal went behind this request.
+                // The caller left meanwhile, and its withdrawal went behind this request; or a
+                // message was first, and the lease knows of it.
                 continue;
             };
+            let unsure = waiter.unsure;
             match note(waiter, &answer, Moment::now()) {
                 Then::Wait => {}
                 Then::Granted { fence, valid_until } => {
                     // Messages come on this thread, too: none can fall in between.
                     if let Some(waiter) = table.remove(id) {
-                        hand_over(session, waiter, fence, valid_until);
+                        hand_over(session, waiter, fence, valid_until, false);
                     }
                 }
                 Then::Failed(error) => {
                     if let Some(waiter) = table.remove(id) {
                         waiter.slot.fill(Err(error.at(&waiter.claim.name)));
                         let session = session.clone();
-                        engine::spawn(async move { withdraw(&session, &waiter).await });
+                        engine::spawn(async move {
+                            session.withdraw(&waiter.claim, waiter.unsure).await;
+                        });
                     }
                 }
                 Then::Renamed(old) => {
                     table.tokens.remove(&old.token);
                     table.tokens.insert(waiter.claim.token, id);
                     let session = session.clone();
-                    engine::spawn(async move {
-                        let by = session.answer_by(old.ttl());
-                        drop(session.backend.withdraw(&old, by).await);
-                    });
+                    engine::spawn(async move { session.withdraw(&old, unsure).await });
                 }
             }
         }
@@ -301,7 +302,7 @@ async fn give_up(session: Arc<Session>, mut waiter: Waiter) {
     let error = waiter.trouble.take().unwrap_or_else(|| timed_out(time));
     waiter.slot.fill(Err(error.at(&waiter.claim.name)));
     if !heard || waiter.unsure {
-        again_later(&session, &waiter.claim).await;
+        session.withdraw(&waiter.claim, waiter.unsure).await;
     }
 }
 
@@ -311,30 +312,6 @@ pub(crate) fn timed_out(waited: Duration) -> Error {
         format!("not acquired in {:.3} s, somebody else holds it", waited.as_secs_f64()),
         "wait longer (timeout), hold it for less, or look at who holds it with inspect",
     )
-}
-
-/// Withdraws a claim that nobody waits for any more.
-pub(super) async fn withdraw(session: &Arc<Session>, waiter: &Waiter) {
-    let by = session.answer_by(waiter.claim.ttl());
-    let heard = session.backend.withdraw(&waiter.claim, by).await.is_ok();
-    if !heard || waiter.unsure {
-        again_later(session, &waiter.claim).await;
-    }
-}
-
-/// Repeats a withdrawal after 1 s and after the TTL: an acquire may still be on its way on a
-/// connection that broke (protocol, "The client's part", 6).
-async fn again_later(session: &Arc<Session>, claim: &Claim) {
-    for pause in [Duration::from_secs(1), claim.ttl()] {
-        tokio::time::sleep(pause).await;
-        let by = session.answer_by(claim.ttl());
-        if session.check_open().is_err() {
-            return;
-        }
-        if let Err(error) = session.backend.withdraw(claim, by).await {
-            tracing::debug!(lock = &*claim.name, "a withdrawal was not heard: {error}");
-        }
-    }
 }
 
 fn tell(session: &Session, waiter: &Waiter) {

@@ -1,9 +1,9 @@
 //! What the engine makes of answers and signals (protocol, "The client's part").
 
 use super::*;
-use crate::backend::Signal;
 use crate::backend::fake::{Asked, Stage};
-use crate::error::LossReason;
+use crate::backend::{Signal, withdrawal};
+use crate::error::{ErrorKind, LossReason};
 
 const TTL: Duration = Duration::from_secs(10);
 
@@ -244,4 +244,34 @@ async fn an_extension_never_shortens_a_lease() {
     let (token, lease) = lease(&stage, Duration::from_secs(4)).await;
     assert_eq!(stage.next().await, Asked::Extend(token));
     assert!(lease.remaining() > Duration::from_secs(5) && lease.is_held());
+}
+
+#[tokio::test]
+async fn a_repeated_request_that_a_grant_overtook_is_withdrawn_after_the_release() {
+    let mut stage = Stage::new();
+    let claim = claim();
+    let place = enter(&stage, &claim);
+    // The reply to the first request is lost, though it got the claim into the queue.
+    place.stay(&Err(unavailable()));
+    assert_eq!(stage.next().await, Asked::Attempt(claim.token, 0));
+    stage.signal(granted(claim.token, 5));
+    let lease = place.wait().await.unwrap();
+    lease.release().await.unwrap();
+    assert_eq!(stage.next().await, Asked::Release(claim.token));
+    // Arriving only now, it takes the lock for nobody.
+    let until = valid_until(Moment::now(), TTL);
+    stage.attempt_answers(Ok(Answer::Granted { fence: 6, valid_until: until }));
+    assert_eq!(stage.next().await, Asked::Withdraw(claim.token));
+}
+
+#[tokio::test]
+async fn a_withdrawal_is_repeated_until_it_is_heard() {
+    let (tries, claim) = (std::cell::Cell::new(0), claim());
+    withdrawal::withdraw(&claim, false, |_| {
+        tries.set(tries.get() + 1);
+        let heard = tries.get() == 2;
+        Box::pin(async move { if heard { Ok(()) } else { Err(unavailable()) } })
+    })
+    .await;
+    assert_eq!(tries.get(), 2);
 }

@@ -19,7 +19,9 @@ use self::connection::{Dialect, Link};
 use self::direct::{DirectConnection, Failure, Pool};
 use self::protocol::{Asked, Call, PushMode, Speaker};
 use self::signals::Listening;
-use super::{Answer, Backend, Boxed, Claim, Direct, Inspection, Interrupt, Released, SignalSink};
+use super::{
+    Answer, Backend, Boxed, Claim, Direct, Inspection, Interrupt, Released, SignalSink, withdrawal,
+};
 use crate::clock::{Moment, valid_until};
 use crate::engine;
 use crate::error::{Error, Result};
@@ -186,19 +188,16 @@ impl Core {
         Asked { sent, now: Moment::now(), mode: self.mode(), jitter }
     }
 
-    /// Repeats a withdrawal whose acquire may still be on its way on a connection that broke.
+    fn cancel<'a>(&'a self, claim: &'a Claim, by: Moment) -> Boxed<'a, Result<()>> {
+        Box::pin(async move {
+            let link = self.listening(by).await?.link;
+            link.call(&self.speaker.cancel(claim), by).await.map(drop)
+        })
+    }
+
+    /// Withdraws a claim whose acquire may still be on its way on a connection that broke.
     async fn withdraw_again(&self, claim: &Claim) {
-        for pause in [Duration::ZERO, Duration::from_secs(1), claim.ttl()] {
-            tokio::time::sleep(pause).await;
-            let by = Moment::now() + claim.ttl().max(Duration::from_secs(1));
-            let withdrawn = async {
-                let link = self.listening(by).await?.link;
-                link.call(&self.speaker.cancel(claim), by).await
-            };
-            if let Err(error) = withdrawn.await {
-                tracing::debug!(lock = &*claim.name, "a withdrawal was not heard: {error}");
-            }
-        }
+        withdrawal::withdraw(claim, true, |by| self.cancel(claim, by)).await;
     }
 }
 
@@ -263,10 +262,7 @@ impl Backend for RedisBackend {
     }
 
     fn withdraw<'a>(&'a self, claim: &'a Claim, by: Moment) -> Boxed<'a, Result<()>> {
-        Box::pin(async move {
-            let link = self.core.listening(by).await?.link;
-            link.call(&self.core.speaker.cancel(claim), by).await.map(drop)
-        })
+        self.core.cancel(claim, by)
     }
 
     fn release<'a>(&'a self, claim: &'a Claim, by: Moment) -> Boxed<'a, Result<Released>> {
