@@ -8,7 +8,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 
-use crate::backend::redis::RedisBackend;
+use crate::backend::redis::{Endpoint, RedisBackend};
 use crate::backend::{Backend, Claim, Inspection, Signal, SignalSink, withdrawal};
 use crate::clock::Moment;
 use crate::error::{Error, LossReason, Result};
@@ -16,7 +16,7 @@ use crate::fork::{self, Native};
 use crate::keeper::Keeper;
 use crate::lock::Lock;
 use crate::options::{ClientOptions, check_name};
-use crate::url::{self, RedisUrl};
+use crate::url;
 use crate::wait::Waiting;
 use crate::{engine, token};
 
@@ -35,7 +35,7 @@ pub struct Client {
 /// What the clones of a client share.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    url: RedisUrl,
+    endpoint: Arc<Endpoint>,
     options: ClientOptions,
     session: ArcSwap<Native<Arc<Session>>>,
     closed: AtomicBool,
@@ -83,10 +83,10 @@ impl Drop for UnderWay {
 }
 
 impl Session {
-    fn open(url: &RedisUrl, options: &ClientOptions) -> Result<Arc<Self>> {
+    fn open(endpoint: &Arc<Endpoint>, options: &ClientOptions) -> Result<Arc<Self>> {
         let client_id = token::client_id()?;
         Ok(Self::over(options.response_timeout, |sink| {
-            Box::new(RedisBackend::new(url.clone(), options, client_id, sink))
+            Box::new(RedisBackend::new(endpoint.clone(), options, client_id, sink))
         }))
     }
 
@@ -206,7 +206,7 @@ impl Shared {
             if let Some(session) = current.get() {
                 return Ok(session.clone());
             }
-            let fresh = Arc::new(Native::new(Session::open(&self.url, &self.options)?));
+            let fresh = Arc::new(Native::new(Session::open(&self.endpoint, &self.options)?));
             self.session.compare_and_swap(&*current, fresh);
         }
     }
@@ -272,10 +272,11 @@ impl Client {
             (Some(prefix), None) => options.prefix = Some(prefix.clone()),
             _ => {}
         }
-        let session = Session::open(&url, &options)?;
+        let endpoint = Arc::new(Endpoint::new(url, &options)?);
+        let session = Session::open(&endpoint, &options)?;
         let session = ArcSwap::from_pointee(Native::new(session));
         let closed = AtomicBool::new(false);
-        Ok(Self { shared: Arc::new(Shared { url, options, session, closed }) })
+        Ok(Self { shared: Arc::new(Shared { endpoint, options, session, closed }) })
     }
 
     /// Describes a lock. Nothing is sent; a name that can't be served is told by
@@ -326,6 +327,6 @@ impl Client {
 
     /// The server, without password, for people to read.
     pub fn server(&self) -> String {
-        self.shared.url.to_string()
+        self.shared.endpoint.to_string()
     }
 }

@@ -40,6 +40,7 @@ mod keeper;
 mod lease;
 mod lock;
 mod options;
+mod tls;
 mod token;
 mod url;
 mod wait;
@@ -51,6 +52,7 @@ pub use fork::generation as fork_generation;
 pub use lease::Lease;
 pub use lock::{Acquire, Lock};
 pub use options::{ClientOptions, DEFAULT_TTL, MAX_NAME_BYTES, MAX_TTL, MIN_TTL};
+pub use tls::{Pem, TlsVersion};
 pub use url::{URL_VARIABLE, resolve_url};
 
 // The examples in the documents for users are tests, too.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
+use crate::tls::{Pem, TlsOptions, TlsVersion};
 
 /// The longest name of a lock, in bytes.
 pub const MAX_NAME_BYTES: usize = 512;
@@ -34,6 +35,7 @@ pub struct ClientOptions {
     pub(crate) prefix: Option<String>,
     pub(crate) connect_timeout: Duration,
     pub(crate) response_timeout: Duration,
+    pub(crate) tls: TlsOptions,
 }
 
 impl Default for ClientOptions {
@@ -42,6 +44,7 @@ impl Default for ClientOptions {
             prefix: None,
             connect_timeout: Duration::from_secs(5),
             response_timeout: Duration::from_secs(5),
+            tls: TlsOptions::default(),
         }
     }
 }
@@ -71,6 +74,46 @@ impl ClientOptions {
     /// the lease allows.
     pub fn response_timeout(mut self, time: Duration) -> Self {
         self.response_timeout = time;
+        self
+    }
+
+    /// The CA certificates to trust instead of the system's. As all that begins with `tls_`, it
+    /// is for `rediss://` URLs and refused with others; the URL's parameter of the same name
+    /// says the same.
+    pub fn tls_ca(mut self, ca: Pem) -> Self {
+        self.tls.ca = Some(ca);
+        self
+    }
+
+    /// The client certificate to show, its chain after it; goes with [`tls_key`](Self::tls_key).
+    pub fn tls_cert(mut self, cert: Pem) -> Self {
+        self.tls.cert = Some(cert);
+        self
+    }
+
+    /// The private key of [`tls_cert`](Self::tls_cert), not encrypted.
+    pub fn tls_key(mut self, key: Pem) -> Self {
+        self.tls.key = Some(key);
+        self
+    }
+
+    /// The name that the server's certificate must be for, and that is sent as SNI. Default:
+    /// the URL's host.
+    pub fn tls_server_name(mut self, name: impl Into<String>) -> Self {
+        self.tls.server_name = Some(name.into());
+        self
+    }
+
+    /// The oldest version of TLS to speak. Default 1.2.
+    pub fn tls_min_version(mut self, version: TlsVersion) -> Self {
+        self.tls.min_version = Some(version);
+        self
+    }
+
+    /// Takes whoever answers for the server: anybody on the way can read the password, and
+    /// grant locks. For trying things out. Default false.
+    pub fn danger_accept_invalid_certs(mut self, accept: bool) -> Self {
+        self.tls.danger_accept_invalid_certs = Some(accept);
         self
     }
 

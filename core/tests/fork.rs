@@ -6,8 +6,9 @@
 mod common;
 
 use common::{Stage, eventually};
-use fencelock::LossReason;
 use fencelock::blocking::{Client, Lease};
+use fencelock::{ClientOptions, LossReason, Pem};
+use fencelock_testserver::{Authority, TestServer};
 
 /// Runs `work` in a forked child; true if it ran to its end.
 fn in_child(work: impl FnOnce()) -> bool {
@@ -45,19 +46,40 @@ fn check_child(client: &Client, held: &mut Option<Lease>) {
 #[test]
 fn a_child_leaves_the_parents_lease_alone_and_takes_its_own() {
     let stage = Stage::new();
-    let client = Client::connect(&stage.url()).unwrap();
+    leaves_the_parents_alone(&stage, &Client::connect(&stage.url()).unwrap());
+    leaves_the_parents_alone(&stage, &Client::connect(&stage.server.unix_url()).unwrap());
+}
+
+/// One byte of a child's on a connection of the parent's, and TLS would end it.
+#[test]
+fn a_child_leaves_the_parents_tls_alone() {
+    let authority = Authority::new();
+    let server = TestServer::start_tls(&authority, &authority.issue(&["127.0.0.1"]), false);
+    let stage = Stage { server };
+    let options = ClientOptions::new().tls_ca(Pem::file(authority.ca()));
+    let client = Client::connect_with(&stage.server.tls_url(), options).unwrap();
+    leaves_the_parents_alone(&stage, &client);
+}
+
+fn leaves_the_parents_alone(stage: &Stage, client: &Client) {
+    let ids = |stage: &Stage| {
+        let list = stage.ask::<String>("CLIENT LIST");
+        let ids = list.lines().filter(|line| !line.contains("cmd=client"));
+        ids.filter_map(|line| Some(line.split_once(' ')?.0.to_owned())).collect::<Vec<_>>()
+    };
     let mut held = Some(client.lock("a").acquire().unwrap());
-    let connections =
-        |stage: &Stage| stage.ask::<String>("CLIENT LIST TYPE normal").lines().count();
+    let before = ids(stage);
     for _ in 0..20 {
-        assert!(in_child(|| check_child(&client, &mut held)));
+        assert!(in_child(|| check_child(client, &mut held)));
     }
     let lease = held.unwrap();
     assert!(lease.is_held());
     lease.renew().unwrap();
     assert!(stage.ask::<u64>("EXISTS a") == 1 && stage.is_clean("b"));
     // The children's own connections are gone, the parent's are as they were.
-    eventually("the children's connections end", || connections(&stage) <= 2);
+    eventually("the children's connections end", || {
+        ids(stage).iter().all(|id| before.contains(id))
+    });
     lease.release().unwrap();
     assert!(stage.is_clean("a"));
 }

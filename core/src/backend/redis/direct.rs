@@ -2,23 +2,24 @@
 //! reply itself, on a connection of its own from a pool. Any hop to another thread would cost
 //! more than all else that the client does.
 
-use std::io::{self, Read, Write};
-use std::net::TcpStream;
-use std::sync::{Mutex, PoisonError};
+use std::io::{self, Read};
+use std::os::fd::{AsFd, AsRawFd};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use redis::{Cmd, ProtocolVersion, Value};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::connection::{login, open_tcp};
+use super::connection::{login, login_failed};
+use super::handshake;
 use super::protocol::{Call, is_noscript, read_error};
 use super::resp::Reader;
+use super::stream::{Blocking, Endpoint, open_blocking};
 use crate::backend::Interrupt;
 use crate::clock::Moment;
 use crate::engine;
 use crate::error::{Error, ErrorKind};
 use crate::fork::{Inherited, Native};
-use crate::url::RedisUrl;
+use crate::url::{Place, RedisUrl};
 use crate::wait::{INTERRUPT_CHECK, interrupted};
 
 /// How many idle connections are kept.
@@ -49,7 +50,9 @@ impl Pool {
 
 /// A connection that one thread at a time uses.
 pub(super) struct DirectConnection {
-    stream: Native<TcpStream>,
+    stream: Native<Blocking>,
+    /// By TLS: whether with a certificate of ours.
+    identified: Option<bool>,
     _inherited: Inherited,
     reader: Reader,
     buffer: Vec<u8>,
@@ -77,30 +80,28 @@ impl From<Error> for Failure {
 impl DirectConnection {
     /// Connects and logs in. The engine connects, so that an interrupt is heard meanwhile.
     pub(super) fn open(
-        url: &RedisUrl,
+        endpoint: &Arc<Endpoint>,
         by: Moment,
         interrupt: Interrupt<'_>,
     ) -> Result<Self, Failure> {
-        let stream = connect(url, by, interrupt)?;
+        let stream = connect(endpoint, by, interrupt)?;
         let broken =
             |error: io::Error| Error::unavailable(format!("the connection failed: {error}"));
-        stream.set_nonblocking(false).map_err(broken)?;
+        let socket = socket2::SockRef::from(&stream);
         // Reading wakes up this often to look at the clock and for an interrupt.
-        stream.set_read_timeout(Some(INTERRUPT_CHECK)).map_err(broken)?;
-        stream.set_write_timeout(Some(Duration::from_secs(5))).map_err(broken)?;
-        let inherited = {
-            use std::os::fd::AsRawFd;
-            Inherited::register(stream.as_raw_fd())
-        };
+        socket.set_read_timeout(Some(INTERRUPT_CHECK)).map_err(broken)?;
+        socket.set_write_timeout(Some(Duration::from_secs(5))).map_err(broken)?;
+        let inherited = Inherited::register(stream.as_fd().as_raw_fd());
         let mut connection = Self {
             stream: Native::new(stream),
+            identified: endpoint.tls.as_ref().map(|tls| tls.identified),
             _inherited: inherited,
             reader: Reader::new(),
             buffer: Vec::with_capacity(512),
         };
-        for command in login_commands(url) {
+        for command in login_commands(&endpoint.url) {
             let value = connection.exchange(&command, by, &mut *interrupt)?;
-            value.extract_error().map_err(|error| read_error(&error, false))?;
+            value.extract_error().map_err(|error| login_failed(endpoint, &error))?;
         }
         Ok(connection)
     }
@@ -129,13 +130,12 @@ impl DirectConnection {
         by: Moment,
         interrupt: Interrupt<'_>,
     ) -> Result<Value, Failure> {
-        let Some(stream) = self.stream.get() else {
+        let Some(stream) = self.stream.get_mut() else {
             return Err(Error::unavailable("the connection belongs to the parent process").into());
         };
         self.buffer.clear();
         command.write_packed_command(&mut self.buffer);
-        let mut stream = stream;
-        stream.write_all(&self.buffer).map_err(|error| {
+        stream.send(&self.buffer).map_err(|error| {
             Error::unavailable(format!("the connection failed: {error}")).maybe_done()
         })?;
         let mut patient = Patient { stream, by, interrupt, interrupted: false };
@@ -145,7 +145,8 @@ impl DirectConnection {
             } else if error.is_timeout() {
                 Error::unavailable("the server did not answer in time").maybe_done().into()
             } else {
-                read_error(&error, true).into()
+                let denied = handshake::denied(&error, self.identified);
+                denied.unwrap_or_else(|| read_error(&error, true)).into()
             }
         })
     }
@@ -157,21 +158,14 @@ impl DirectConnection {
         let Some(stream) = self.stream.get_mut() else {
             return true;
         };
-        let exchange = async {
-            stream.set_nonblocking(true)?;
-            let mut stream = tokio::net::TcpStream::from_std(stream.try_clone()?)?;
-            stream.write_all(&last.get_packed_command()).await?;
-            stream.shutdown().await?;
-            let mut replies = Vec::new();
-            stream.read_to_end(&mut replies).await
-        };
-        matches!(tokio::time::timeout(within, exchange).await, Ok(Ok(_)))
+        let last = last.get_packed_command();
+        matches!(tokio::time::timeout(within, stream.finish(&last)).await, Ok(Ok(())))
     }
 }
 
 /// Reads until the answer is there, the time is over, or the caller is interrupted.
 struct Patient<'a, 'b> {
-    stream: &'a TcpStream,
+    stream: &'a mut Blocking,
     by: Moment,
     interrupt: Interrupt<'b>,
     interrupted: bool,
@@ -202,15 +196,13 @@ impl Read for Patient<'_, '_> {
     }
 }
 
-fn connect(url: &RedisUrl, by: Moment, interrupt: Interrupt<'_>) -> Result<TcpStream, Failure> {
-    let url = url.clone();
-    let open = async move {
-        open_tcp(&url, by).await.and_then(|stream| {
-            stream
-                .into_std()
-                .map_err(|error| Error::unavailable(format!("the connection failed: {error}")))
-        })
-    };
+fn connect(
+    endpoint: &Arc<Endpoint>,
+    by: Moment,
+    interrupt: Interrupt<'_>,
+) -> Result<Blocking, Failure> {
+    let endpoint = endpoint.clone();
+    let open = async move { open_blocking(&endpoint, by).await };
     // After an interrupt the socket is closed.
     Ok(engine::block_on_unless(open, interrupt)?.ok_or(Failure::Interrupted)??)
 }
@@ -219,6 +211,11 @@ fn connect(url: &RedisUrl, by: Moment, interrupt: Interrupt<'_>) -> Result<TcpSt
 fn login_commands(url: &RedisUrl) -> Vec<Cmd> {
     let info = login(url, ProtocolVersion::RESP2);
     let mut commands = Vec::new();
+    if matches!(url.place, Place::Tcp { tls: true, .. }) && info.password().is_none() {
+        // TLS 1.3 tells only now that a client's certificate is refused: hear it before a
+        // command is sent that may seem to have been carried out.
+        commands.push(redis::cmd("PING"));
+    }
     if let Some(password) = info.password() {
         let mut auth = redis::cmd("AUTH");
         if let Some(username) = info.username() {

@@ -2,10 +2,12 @@
 
 mod connection;
 mod direct;
+mod handshake;
 mod protocol;
 mod resp;
 mod scripts;
 mod signals;
+mod stream;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -19,6 +21,7 @@ use self::connection::{Dialect, Link};
 use self::direct::{DirectConnection, Failure, Pool};
 use self::protocol::{Asked, Call, PushMode, Speaker};
 use self::signals::Listening;
+pub(crate) use self::stream::Endpoint;
 use super::{
     Answer, Backend, Boxed, Claim, Direct, Inspection, Interrupt, Released, SignalSink, withdrawal,
 };
@@ -26,7 +29,6 @@ use crate::clock::{Moment, valid_until};
 use crate::engine;
 use crate::error::{Error, Result};
 use crate::options::ClientOptions;
-use crate::url::RedisUrl;
 
 /// One Redis.
 pub(crate) struct RedisBackend {
@@ -35,7 +37,7 @@ pub(crate) struct RedisBackend {
 
 /// What clean-up in the background needs to outlive a call.
 struct Core {
-    url: RedisUrl,
+    endpoint: Arc<Endpoint>,
     connect_timeout: Duration,
     speaker: Arc<Speaker>,
     dialect: Dialect,
@@ -108,21 +110,23 @@ impl<T: Usable> Line<T> {
 
 impl std::fmt::Debug for RedisBackend {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("RedisBackend").field("url", &self.core.url).finish_non_exhaustive()
+        f.debug_struct("RedisBackend")
+            .field("endpoint", &self.core.endpoint)
+            .finish_non_exhaustive()
     }
 }
 
 impl RedisBackend {
     pub(crate) fn new(
-        url: RedisUrl,
+        endpoint: Arc<Endpoint>,
         options: &ClientOptions,
         client: String,
         sink: SignalSink,
     ) -> Self {
         let prefix = options.prefix.clone().unwrap_or_default();
         let core = Core {
-            dialect: Dialect::new(&url),
-            url,
+            dialect: Dialect::new(&endpoint.url),
+            endpoint,
             connect_timeout: options.connect_timeout,
             speaker: Arc::new(Speaker { client, prefix }),
             sink,
@@ -149,7 +153,7 @@ impl Core {
     async fn listening(&self, by: Moment) -> Result<Listening> {
         self.check_open()?;
         let by = self.connect_by(by);
-        let open = signals::open(&self.url, &self.dialect, &self.speaker, &self.sink, by);
+        let open = signals::open(&self.endpoint, &self.dialect, &self.speaker, &self.sink, by);
         self.engine.get(open, by).await
     }
 
@@ -172,8 +176,9 @@ impl Core {
         };
         let by = self.connect_by(by);
         let missing = || Error::unavailable("the connection could not be opened");
-        let open =
-            async { Link::open(&self.url, &self.dialect, None, by).await?.ok_or_else(missing) };
+        let open = async {
+            Link::open(&self.endpoint, &self.dialect, None, by).await?.ok_or_else(missing)
+        };
         line.get(open, by).await
     }
 
@@ -403,7 +408,7 @@ impl Core {
         self.check_open()?;
         match self.pool.take() {
             Some(connection) => Ok(connection),
-            None => DirectConnection::open(&self.url, self.connect_by(by), interrupt),
+            None => DirectConnection::open(&self.endpoint, self.connect_by(by), interrupt),
         }
     }
 

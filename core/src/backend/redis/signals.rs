@@ -6,12 +6,12 @@ use std::sync::Arc;
 use futures_util::StreamExt;
 use redis::{ProtocolVersion, PushKind, Value};
 
-use super::connection::{Dialect, Link, Wire, login, open_tcp};
-use super::protocol::{PushMode, Speaker, channel, read_error};
+use super::connection::{Dialect, Link, login, login_failed};
+use super::protocol::{PushMode, Speaker, channel};
+use super::stream::{self, Endpoint};
 use crate::backend::{Signal, SignalSink};
 use crate::clock::Moment;
 use crate::error::{Error, ErrorKind, Result};
-use crate::url::RedisUrl;
 
 /// The engine's connection, on which (or beside which) grants are heard of.
 #[derive(Clone, Debug)]
@@ -22,19 +22,19 @@ pub(super) struct Listening {
 
 /// Opens the engine's connection and subscribes; returns when the subscription is confirmed.
 pub(super) async fn open(
-    url: &RedisUrl,
+    endpoint: &Endpoint,
     dialect: &Dialect,
     speaker: &Arc<Speaker>,
     sink: &SignalSink,
     by: Moment,
 ) -> Result<Listening> {
     let channel = channel(&speaker.client);
-    let link = match Link::open(url, dialect, Some(on_push(speaker, sink)), by).await? {
+    let link = match Link::open(endpoint, dialect, Some(on_push(speaker, sink)), by).await? {
         Some(link) => {
             link.subscribe(&channel, by).await?;
             link
         }
-        None => open_resp2(url, dialect, &channel, speaker, sink, by).await?,
+        None => open_resp2(endpoint, dialect, &channel, speaker, sink, by).await?,
     };
     // Whether messages arrive is tried out: behind some proxies they do not.
     let mut publish = redis::cmd("PUBLISH");
@@ -45,7 +45,9 @@ pub(super) async fn open(
         Err(error) => return Err(error),
     };
     if !heard {
-        tracing::warn!("{url} does not pass messages on; the head of each queue polls instead");
+        tracing::warn!(
+            "{endpoint} does not pass messages on; the head of each queue polls instead"
+        );
     }
     Ok(Listening { link, mode: if heard { PushMode::Channel } else { PushMode::None } })
 }
@@ -67,7 +69,7 @@ fn on_push(speaker: &Arc<Speaker>, sink: &SignalSink) -> super::connection::Push
 
 /// A second connection for messages; when it ends, the link is discarded with it.
 async fn open_resp2(
-    url: &RedisUrl,
+    endpoint: &Endpoint,
     dialect: &Dialect,
     channel: &str,
     speaker: &Arc<Speaker>,
@@ -75,19 +77,21 @@ async fn open_resp2(
     by: Moment,
 ) -> Result<Link> {
     let missing = || Error::unavailable("the connection could not be opened");
-    let link = Link::open(url, dialect, None, by).await?.ok_or_else(missing)?;
-    let wire = Wire::new(open_tcp(url, by).await?);
+    let link = Link::open(endpoint, dialect, None, by).await?.ok_or_else(missing)?;
+    let stream = stream::open(endpoint, by).await?;
     let subscribe = async {
-        let login = login(url, ProtocolVersion::RESP2);
-        let mut messages = redis::aio::PubSub::new(&login, wire).await?;
+        let login = login(&endpoint.url, ProtocolVersion::RESP2);
+        let mut messages = redis::aio::PubSub::new(&login, stream).await?;
         messages.subscribe(channel).await?;
         Ok(messages)
     };
     let messages = match tokio::time::timeout_at(by.for_timer(), subscribe).await {
         Ok(Ok(messages)) => messages,
-        Ok(Err(error)) => return Err(read_error(&error, false)),
+        Ok(Err(error)) => return Err(login_failed(endpoint, &error)),
         Err(_) => {
-            return Err(Error::unavailable(format!("{url} did not confirm SUBSCRIBE in time")));
+            return Err(Error::unavailable(format!(
+                "{endpoint} did not confirm SUBSCRIBE in time"
+            )));
         }
     };
     let (speaker, sink, watched) = (speaker.clone(), sink.clone(), link.clone());

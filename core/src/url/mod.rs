@@ -3,8 +3,10 @@
 //! silently lost.
 
 use std::fmt;
+use std::path::PathBuf;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::tls::{Pem, TlsOptions, TlsVersion};
 
 /// The environment variable that names the server where no URL is given.
 pub const URL_VARIABLE: &str = "FENCELOCK_URL";
@@ -44,52 +46,84 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// Where a Redis listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    Tcp { host: String, port: u16, tls: bool },
+    Unix(PathBuf),
+}
+
 /// Where a Redis is, as a URL says it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RedisUrl {
-    pub(crate) host: String,
-    pub(crate) port: u16,
+    pub(crate) place: Place,
     pub(crate) db: u32,
     pub(crate) username: Option<String>,
     pub(crate) password: Option<Secret>,
     pub(crate) prefix: Option<String>,
     /// Only RESP2 is to be spoken (`protocol=2`).
     pub(crate) resp2: bool,
+    pub(crate) tls: TlsOptions,
 }
 
 /// As shown to people: without the password.
 impl fmt::Display for RedisUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let host =
-            if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
-        write!(f, "redis://{host}:{}/{}", self.port, self.db)
+        match &self.place {
+            Place::Tcp { host, port, tls } => {
+                let scheme = if *tls { "rediss" } else { "redis" };
+                let host = if host.contains(':') { &format!("[{host}]") } else { host };
+                write!(f, "{scheme}://{host}:{port}/{}", self.db)
+            }
+            Place::Unix(path) => write!(f, "redis+unix://{}?db={}", path.display(), self.db),
+        }
     }
 }
 
-const FORM: &str = "write it as redis://[user[:password]@]host[:port][/db]; in user and password \
-                    write / ? # @ : % as %2F %3F %23 %40 %3A %25";
+const FORM: &str = "write it as redis://[user[:password]@]host[:port][/db], for TLS with rediss://, \
+                    or as redis+unix:///path[?db=n]; in user and password write / ? # @ : % as \
+                    %2F %3F %23 %40 %3A %25";
+
+/// What a scheme says of the place.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Scheme {
+    Plain,
+    Tls,
+    Unix,
+}
 
 /// Reads a URL. Its errors never repeat the URL, which may hold a password.
 pub(crate) fn parse(url: &str) -> Result<RedisUrl> {
     let Some((scheme, rest)) = url.split_once("://") else {
         return Err(Error::invalid("the URL has no scheme", FORM));
     };
-    match scheme.to_ascii_lowercase().as_str() {
-        "redis" => {}
-        "rediss" | "redis+unix" | "unix" | "redis-sentinel" | "redis-cluster" | "zookeeper" => {
+    let scheme = match scheme.to_ascii_lowercase().as_str() {
+        "redis" | "valkey" => Scheme::Plain,
+        "rediss" | "valkeys" => Scheme::Tls,
+        "redis+unix" | "valkey+unix" | "unix" => Scheme::Unix,
+        "redis-sentinel" | "redis-cluster" | "zookeeper" => {
             return Err(Error::new(
                 ErrorKind::Unsupported,
                 format!("{scheme}:// URLs are not served by this version of fencelock"),
-                "use a redis:// URL",
+                "use a redis://, rediss:// or redis+unix:// URL",
             ));
         }
         _ => return Err(Error::invalid("the URL's scheme is unknown", FORM)),
-    }
+    };
     if rest.contains(char::is_whitespace) || rest.contains(char::is_control) {
         return Err(Error::invalid("the URL has a space or a control character", FORM));
     }
-    if rest.contains('#') {
-        return Err(Error::invalid("the URL has a # part", FORM));
+    if let Some((_, part)) = rest.split_once('#') {
+        let insecure = part == "insecure" && scheme == Scheme::Tls;
+        return Err(if insecure {
+            Error::invalid(
+                "the URL ends in #insecure",
+                "give the server's CA as tls_ca; to trust whoever answers, say \
+                 ?danger_accept_invalid_certs=true",
+            )
+        } else {
+            Error::invalid("the URL has a # part", FORM)
+        });
     }
     let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
     let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
@@ -102,9 +136,15 @@ pub(crate) fn parse(url: &str) -> Result<RedisUrl> {
         Some((user_info, host_port)) => (Some(user_info), host_port),
         None => (None, authority),
     };
-    let (host, port) = parse_host(host_port)?;
-    let mut parsed =
-        RedisUrl { host, port, db: 0, username: None, password: None, prefix: None, resp2: false };
+    let mut parsed = RedisUrl {
+        place: parse_place(scheme, host_port, path)?,
+        db: 0,
+        username: None,
+        password: None,
+        prefix: None,
+        resp2: false,
+        tls: TlsOptions::default(),
+    };
     if let Some(user_info) = user_info {
         if user_info.contains('@') {
             return Err(Error::invalid("the URL's user or password has an unescaped @", FORM));
@@ -118,6 +158,7 @@ pub(crate) fn parse(url: &str) -> Result<RedisUrl> {
     }
     let path_db = match path.trim_end_matches('/') {
         "" => None,
+        _ if scheme == Scheme::Unix => None,
         digits => Some(parse_db(digits)?),
     };
     let query_db = parse_query(query, &mut parsed)?;
@@ -137,6 +178,24 @@ pub(crate) fn parse(url: &str) -> Result<RedisUrl> {
         ));
     }
     Ok(parsed)
+}
+
+fn parse_place(scheme: Scheme, host_port: &str, path: &str) -> Result<Place> {
+    if scheme != Scheme::Unix {
+        let (host, port) = parse_host(host_port)?;
+        return Ok(Place::Tcp { host, port, tls: scheme == Scheme::Tls });
+    }
+    if !host_port.is_empty() {
+        return Err(Error::invalid(
+            "the URL of a Unix socket names a host",
+            "write the socket's absolute path after three slashes, redis+unix:///path?db=0",
+        ));
+    }
+    let path = decode(path)?;
+    if path.trim_end_matches('/').is_empty() || path.contains('\0') {
+        return Err(Error::invalid("the URL names no Unix socket", FORM));
+    }
+    Ok(Place::Unix(format!("/{path}").into()))
 }
 
 fn parse_host(text: &str) -> Result<(String, u16)> {
@@ -197,6 +256,7 @@ fn parse_query(query: &str, parsed: &mut RedisUrl) -> Result<Option<u32>> {
                 _ => return Err(Error::invalid("the URL's protocol is not 2 or 3", FORM)),
             },
             "username" | "user" | "password" | "pass" => set_login(parsed, name, value)?,
+            _ if set_tls(parsed, name, &value)? => {}
             _ => {
                 // Behind an unescaped & the rest of a password looks like a parameter.
                 let which = if seen.iter().any(|name| name.starts_with("pass")) {
@@ -207,8 +267,9 @@ fn parse_query(query: &str, parsed: &mut RedisUrl) -> Result<Option<u32>> {
                 };
                 return Err(Error::invalid(
                     which,
-                    "known are db, prefix, protocol, username and password; pass other settings \
-                     as options",
+                    "known are db, prefix, protocol, username, password and with rediss:// \
+                     tls_ca, tls_cert, tls_key (paths), tls_server_name, tls_min_version and \
+                     danger_accept_invalid_certs; pass other settings as options",
                 ));
             }
         }
@@ -233,6 +294,32 @@ fn set_login(parsed: &mut RedisUrl, name: &str, value: String) -> Result<()> {
     Ok(())
 }
 
+/// Takes a parameter that is about TLS; false if it is not.
+fn set_tls(parsed: &mut RedisUrl, name: &str, value: &str) -> Result<bool> {
+    let tls = &mut parsed.tls;
+    match name {
+        "tls_ca" => tls.ca = Some(Pem::file(value)),
+        "tls_cert" => tls.cert = Some(Pem::file(value)),
+        "tls_key" => tls.key = Some(Pem::file(value)),
+        "tls_server_name" => tls.server_name = Some(value.to_owned()),
+        "tls_min_version" => tls.min_version = Some(TlsVersion::parse(value)?),
+        "danger_accept_invalid_certs" => {
+            tls.danger_accept_invalid_certs = Some(match value {
+                "true" => true,
+                "false" => false,
+                _ => {
+                    return Err(Error::invalid(
+                        "the URL's danger_accept_invalid_certs is not true or false",
+                        "leave it out, and give the server's CA as tls_ca",
+                    ));
+                }
+            });
+        }
+        _ => return Ok(false),
+    }
+    Ok(true)
+}
+
 /// Resolves `%41` and the like.
 fn decode(text: &str) -> Result<String> {
     let bad = || Error::invalid("the URL has a % that is not followed by two hex digits", FORM);
@@ -254,82 +341,4 @@ fn decode(text: &str) -> Result<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn ok(url: &str) -> RedisUrl {
-        parse(url).unwrap_or_else(|error| panic!("{url}: {error}"))
-    }
-
-    #[test]
-    fn both_libraries_ways_are_taken() {
-        let plain = ok("redis://localhost");
-        assert_eq!((plain.host.as_str(), plain.port, plain.db), ("localhost", 6379, 0));
-        assert_eq!(ok("redis://h:7000/3").db, 3);
-        assert_eq!(ok("redis://h?db=3").db, 3);
-        assert_eq!(ok("redis://h/3?db=3").db, 3);
-        assert_eq!(ok("REDIS://h/").host, "h");
-        assert_eq!(ok("redis://[::1]:7000").host, "::1");
-        assert!(ok("redis://h?protocol=2").resp2);
-        assert_eq!(ok("redis://h?prefix=app%3A").prefix.as_deref(), Some("app:"));
-        for url in ["redis://u:p%40s@h", "redis://h?username=u&password=p%40s"] {
-            let url = ok(url);
-            assert_eq!(url.username.as_deref(), Some("u"));
-            assert_eq!(url.password.unwrap().reveal(), "p@s");
-        }
-        assert_eq!(ok("redis://:secret@h").username, None);
-    }
-
-    #[test]
-    fn what_is_wrong_or_unknown_is_refused() {
-        for url in [
-            "",
-            "localhost:6379",
-            "http://h",
-            "redis://",
-            "redis://:6379",
-            "redis://h:0",
-            "redis://h:port",
-            "redis://h:70000",
-            "redis://h/one",
-            "redis://h/-1",
-            "redis://h/1/2",
-            "redis://h/1?db=2",
-            "redis://h?db=",
-            "redis://h?timeout=3",
-            "redis://h?db=1&db=1",
-            "redis://u:p@w@h",
-            "redis://h%4",
-            "redis://h%ff",
-            "redis://[::1",
-            "redis://[x]",
-            "redis://[::1]7000",
-            "redis://h/#0",
-            "redis://h /0",
-            "redis://user@h",
-            "redis://u:p@h?password=q",
-            "redis://h?protocol=4",
-        ] {
-            let error = parse(url).expect_err(url);
-            assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{url}");
-        }
-        assert_eq!(parse("rediss://h").unwrap_err().kind(), ErrorKind::Unsupported);
-    }
-
-    #[test]
-    fn the_password_is_never_shown() {
-        let url = ok("redis://user:canary@host/1");
-        assert!(!format!("{url:?} {url}").contains("canary"));
-        for bad in [
-            "redis://u:canary@h:x",
-            "redis://u:canary@h/x",
-            "redis://u:canary@@h",
-            "x:canary",
-            "redis://u:p?canary@h",
-            "redis://u:p/canary@h",
-            "redis://h?password=half&canary",
-        ] {
-            assert!(!format!("{0:?} {0}", parse(bad).unwrap_err()).contains("canary"), "{bad}");
-        }
-    }
-}
+mod tests;
