@@ -110,3 +110,15 @@ fn a_child_does_not_keep_the_parents_subscription_alive() {
     }));
     client.lock("a").acquire().unwrap().release().unwrap();
 }
+
+#[test]
+fn parent_and_child_never_draw_the_same_token() {
+    let stage = Stage::new();
+    let client = Client::connect(&stage.url()).unwrap();
+    client.lock("a").acquire().unwrap().release().unwrap();
+    assert!(in_child(|| std::mem::forget(client.lock("a").renew(false).acquire().unwrap())));
+    // Granted by an equal token, an acquire would be told that it holds the lock.
+    for _ in 0..16 {
+        assert!(client.lock("a").try_acquire().unwrap().is_none(), "it is the child's");
+    }
+}
