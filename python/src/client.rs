@@ -6,7 +6,7 @@ use pyo3::types::PyString;
 
 use crate::calls::{calling, waiting};
 use crate::error::failed;
-use crate::options::{seconds, text};
+use crate::options::{TlsParts, seconds, text, tls};
 
 #[pyclass(frozen, module = "fencelock._native")]
 #[derive(Debug)]
@@ -21,16 +21,18 @@ type HolderParts = (String, bool, Option<u64>, Option<f64>, Option<f64>, String)
 impl Client {
     /// Connects, or, if lazy, describes a client that connects when it is used first.
     #[new]
-    #[pyo3(signature = (url, prefix, connect_timeout, response_timeout, lazy, /))]
+    #[pyo3(signature = (url, prefix, connect_timeout, response_timeout, tls, lazy, /))]
     fn new(
         py: Python<'_>,
         url: &Bound<'_, PyString>,
         prefix: Option<&Bound<'_, PyString>>,
         connect_timeout: Option<f64>,
         response_timeout: Option<f64>,
+        tls: Option<TlsParts<'_>>,
         lazy: bool,
     ) -> PyResult<Self> {
-        let (url, options) = (text(url)?, options(py, prefix, connect_timeout, response_timeout)?);
+        let url = text(url)?;
+        let options = options(py, prefix, connect_timeout, response_timeout, tls)?;
         let inner = waiting(py, |interrupt| match interrupt {
             _ if lazy => blocking::Client::lazy(&url, options),
             Some(interrupt) => blocking::Client::connect_interruptible(&url, options, interrupt),
@@ -68,6 +70,7 @@ fn options(
     prefix: Option<&Bound<'_, PyString>>,
     connect_timeout: Option<f64>,
     response_timeout: Option<f64>,
+    parts: Option<TlsParts<'_>>,
 ) -> PyResult<ClientOptions> {
     let mut options = ClientOptions::new();
     if let Some(prefix) = prefix {
@@ -79,7 +82,10 @@ fn options(
     if let Some(time) = response_timeout {
         options = options.response_timeout(seconds(py, time)?);
     }
-    Ok(options)
+    match parts {
+        Some(parts) => tls(py, options, parts),
+        None => Ok(options),
+    }
 }
 
 fn holder_parts(holder: Holder) -> HolderParts {

@@ -32,7 +32,8 @@ def eventually(condition: Callable[[], object], what: str = "the condition") -> 
 class Server:
     """A Redis of one's own on a free port, without persistence."""
 
-    def __init__(self, *args: str) -> None:
+    def __init__(self, *args: str, binary: str | None = None) -> None:
+        self.binary = binary or os.environ.get("FENCELOCK_REDIS_SERVER", "redis-server")
         self.folder = tempfile.TemporaryDirectory(prefix="fencelock-test-")
         self.args = args
         with socket.socket() as free:
@@ -45,9 +46,9 @@ class Server:
         return f"redis://127.0.0.1:{self.port}/0"
 
     def start(self) -> None:
-        binary = os.environ.get("FENCELOCK_REDIS_SERVER", "redis-server")
+        options = ["--save", "", *self.args]
         self.process = subprocess.Popen(
-            [binary, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", *self.args],
+            [self.binary, "--port", str(self.port), "--bind", "127.0.0.1", *options],
             cwd=self.folder.name,
             stdout=subprocess.DEVNULL,
         )

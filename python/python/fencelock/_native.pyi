@@ -20,6 +20,14 @@ DEFAULT_TTL: Final[float]
 URL_VARIABLE: Final[str]
 __version__: Final[str]
 
+_Tls = tuple[
+    str | bytes | None,
+    str | bytes | None,
+    str | bytes | None,
+    str | None,
+    str | None,
+    bool | None,
+]
 _Holder = tuple[str, bool, int | None, float | None, float | None, str]
 
 @final
@@ -30,6 +38,7 @@ class Client:
         prefix: str | None,
         connect_timeout: float | None,
         response_timeout: float | None,
+        tls: _Tls | None,
         lazy: bool,
         /,
     ) -> Client: ...

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from datetime import timedelta
 from typing import TypeAlias
 
@@ -10,6 +11,19 @@ from fencelock.errors import InvalidArgumentError
 
 Duration: TypeAlias = int | float | timedelta
 """A time: seconds as int or float, or a `timedelta`."""
+
+Pem: TypeAlias = str | os.PathLike[str] | bytes
+"""Certificates or a key in PEM: a file's path, or what is in one."""
+
+TlsParts: TypeAlias = tuple[
+    str | bytes | None,
+    str | bytes | None,
+    str | bytes | None,
+    str | None,
+    str | None,
+    bool | None,
+]
+"""CA, certificate, key (paths as str, PEM as bytes), server name, oldest version, danger."""
 
 
 def seconds(value: Duration, what: str) -> float:
@@ -47,3 +61,45 @@ def text(value: str, what: str) -> str:
             f"{what} is {value!r}, of type {type(value).__name__}; give a str"
         )
     return value
+
+
+def optional_text(value: str | None, what: str) -> str | None:
+    """As `text`, with None left as it is."""
+    return None if value is None else text(value, what)
+
+
+def optional_pem(value: Pem | None, what: str) -> str | bytes | None:
+    """A path as `str`, PEM as `bytes`; refuses what is neither, and does not show it."""
+    if isinstance(value, os.PathLike):
+        value = os.fspath(value)
+    if isinstance(value, str) and "-----BEGIN" in value:
+        return value.encode()
+    if value is None or isinstance(value, (str, bytes)):
+        return value
+    raise InvalidArgumentError(
+        f"{what} is of type {type(value).__name__}; give a path, or PEM as bytes or str"
+    )
+
+
+def tls_parts(
+    ca: Pem | None,
+    cert: Pem | None,
+    key: Pem | None,
+    server_name: str | None,
+    min_version: str | None,
+    danger_accept_invalid_certs: bool | None,
+) -> TlsParts:
+    """The options of TLS as the engine takes them."""
+    if danger_accept_invalid_certs not in (None, True, False):
+        raise InvalidArgumentError(
+            "danger_accept_invalid_certs is not True or False; leave it out, and give the "
+            "server's CA as tls_ca"
+        )
+    return (
+        optional_pem(ca, "tls_ca"),
+        optional_pem(cert, "tls_cert"),
+        optional_pem(key, "tls_key"),
+        optional_text(server_name, "tls_server_name"),
+        optional_text(min_version, "tls_min_version"),
+        danger_accept_invalid_certs,
+    )

@@ -10,7 +10,7 @@ from typing import NoReturn
 from weakref import WeakSet
 
 from fencelock import _events, _native
-from fencelock._options import Duration, optional_seconds, text
+from fencelock._options import Duration, Pem, TlsParts, optional_seconds, text, tls_parts
 from fencelock.errors import InvalidArgumentError
 from fencelock.lease import Lease
 from fencelock.lock import Lock
@@ -66,24 +66,40 @@ def connect(
     prefix: str | None = None,
     connect_timeout: Duration | None = None,
     response_timeout: Duration | None = None,
+    tls_ca: Pem | None = None,
+    tls_cert: Pem | None = None,
+    tls_key: Pem | None = None,
+    tls_server_name: str | None = None,
+    tls_min_version: str | None = None,
+    danger_accept_invalid_certs: bool | None = None,
 ) -> Client:
     """Connects to the server that a URL names.
 
     Args:
-        url: Such as `redis://user:password@host:6379/0`; if None, the environment variable
-            `FENCELOCK_URL`.
+        url: Such as `redis://user:password@host:6379/0`, `rediss://...` for TLS, or
+            `redis+unix:///path?db=0`; if None, the environment variable `FENCELOCK_URL`.
         prefix: Put before every lock's name to make the key. Clients with different prefixes do
             not exclude each other. Default none.
         connect_timeout: How many seconds connecting may take. Default 5.
         response_timeout: How many seconds an answer may take. Default 5.
+        tls_ca: The CA certificates to trust instead of the system's: a file's path, or PEM as
+            bytes. This and the following are for `rediss://` and refused with other URLs; the
+            URL may say each of them, too, under the same name (files by their paths).
+        tls_cert: The client certificate to show; goes with `tls_key`.
+        tls_key: The certificate's private key, not encrypted.
+        tls_server_name: The name that the server's certificate must be for. Default the URL's
+            host.
+        tls_min_version: The oldest version of TLS to speak, "1.2" or "1.3". Default "1.2".
+        danger_accept_invalid_certs: Takes whoever answers for the server: anybody on the way can
+            read the password, and grant locks. For trying things out. Default False.
 
     Returns:
         A client, good for any number of locks and threads. Close it at the end, or use `with`.
 
     Raises:
         InvalidArgumentError: There is no URL, or it or an option can't be read.
-        UnavailableError: The server can't be reached.
-        DeniedError: The server refuses the password.
+        UnavailableError: The server can't be reached, or its certificate is not accepted.
+        DeniedError: The server refuses the password, the user or the client certificate.
 
     Examples:
         >>> with connect(prefix="billing:") as client:
@@ -91,7 +107,10 @@ def connect(
         Inspection(name='orders', holder=None, waiters=0)
     """
     url = _native.resolve_url(None if url is None else text(url, "the URL"))
-    return Client._open(url, prefix, connect_timeout, response_timeout, lazy=False)
+    tls = tls_parts(
+        tls_ca, tls_cert, tls_key, tls_server_name, tls_min_version, danger_accept_invalid_certs
+    )
+    return Client._open(url, prefix, connect_timeout, response_timeout, tls, lazy=False)
 
 
 class Client:
@@ -116,6 +135,7 @@ class Client:
         prefix: str | None = None,
         connect_timeout: Duration | None = None,
         response_timeout: Duration | None = None,
+        tls: TlsParts | None = None,
         *,
         lazy: bool,
     ) -> Client:
@@ -124,6 +144,7 @@ class Client:
             None if prefix is None else text(prefix, "the prefix"),
             optional_seconds(connect_timeout, "connect_timeout"),
             optional_seconds(response_timeout, "response_timeout"),
+            tls,
             lazy,
         )
         return cls(native)
