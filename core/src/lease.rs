@@ -94,7 +94,13 @@ impl Holding {
     pub(crate) fn lose(&self, reason: LossReason) -> bool {
         let lost = self.leave_held(reason as u8);
         if lost {
-            tracing::warn!(lock = &*self.claim.name, reason = reason.name(), "lease lost");
+            let name = &*self.claim.name;
+            if reason == LossReason::Closed {
+                // The holder's own doing.
+                tracing::debug!(lock = name, "lease released by closing its client");
+            } else {
+                tracing::warn!(lock = name, reason = reason.name(), "lease lost");
+            }
             self.changed.notify_waiters();
         }
         lost

@@ -419,7 +419,9 @@ pub(super) fn read_error(error: &RedisError, sent: bool) -> Error {
     )
 }
 
+/// What the server said, without the full stop that some errors end with: our text goes on.
 fn shown(code: &str, detail: &str, error: &RedisError) -> String {
+    let detail = detail.trim_end_matches('.');
     match (code, detail) {
         ("", "") => error.to_string(),
         ("", detail) => detail.to_owned(),
