@@ -1,14 +1,42 @@
 #!/usr/bin/env bash
-# What takes longer than `make test` may: add further checks here, a line each.
+# What takes longer than `make test` may. Everything runs, and what failed is named at the end.
 set -euo pipefail
 # shellcheck source=scripts/common.sh
 source "$(dirname "$0")/common.sh"
+unset FENCELOCK_URL
+summary="$(mktemp)"
+trap 'rm -f "$summary"' EXIT
+failed=()
 
-say "tests that are marked as long"
-cargo test --locked --workspace -- --ignored
-say "each rule of the protocol taken out: its test must fail"
-"$VENV/bin/python" scripts/check_rules.py
-say "the demo"
-"$VENV/bin/python" scripts/demo.py
-say "the figures, quickly: no contender may fail"
-"$VENV/bin/python" bench/run.py --quick
+# Runs one check, and keeps its lines that sum up for the end.
+run() {
+    local name="$1" started="$SECONDS"
+    shift
+    say "$name"
+    "$@" 2>&1 | tee >(grep -aE '^test result: |^=+ .*(passed|failed|error).* in |not guarded$' |
+        grep -v ' 0 passed; 0 failed' | sed "s/^/    /" >>"$summary") || failed+=("$name")
+    echo "$name: $((SECONDS - started)) s" | tee -a "$summary"
+}
+
+# Longer counts where a scenario or a test has two.
+export FENCELOCK_LONG=1
+
+"$(dirname "$0")/servers.sh" >target/servers.txt
+run "all servers: Debian's" cargo test --locked --no-fail-fast -p fencelock -p fencelock-conformance
+while read -r name program; do
+    FENCELOCK_REDIS_SERVER="$program" run "all servers: $name" \
+        cargo test --locked --no-fail-fast -p fencelock -p fencelock-conformance </dev/null
+    FENCELOCK_REDIS_SERVER="$program" run "Python on $name" "$VENV/bin/python" -m pytest -q python </dev/null
+done <target/servers.txt
+run "Python, long" "$VENV/bin/python" -m pytest -q python
+run "each rule of the protocol taken out: its test must fail" "$VENV/bin/python" scripts/check_rules.py
+run "the demo" "$VENV/bin/python" scripts/demo.py
+run "the figures, quickly: no contender may fail" "$VENV/bin/python" bench/run.py --quick
+
+say "in all:"
+cat "$summary"
+[[ ${#failed[@]} == 0 ]] || {
+    printf 'failed: %s\n' "${failed[@]}" >&2
+    exit 1
+}
+echo "test-all: all passed"
