@@ -8,9 +8,9 @@ use redis::{AsyncConnectionConfig, ProtocolVersion, RedisConnectionInfo, RedisEr
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
-use super::handshake;
 use super::protocol::{Call, is_noscript, read_error};
 use super::stream::{self, Endpoint};
+use super::{denied, handshake};
 use crate::clock::Moment;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fork::Native;
@@ -174,10 +174,17 @@ impl Link {
     pub(super) async fn call(&self, call: &Call, by: Moment) -> Result<Value> {
         let mut connection = self.connection()?;
         let exchange = async {
-            match connection.send_packed_command(&call.cmd).await.and_then(Value::extract_error) {
+            let sent = connection.send_packed_command(&call.cmd).await;
+            let result = match sent.and_then(Value::extract_error) {
                 Err(error) if is_noscript(&error) => {
                     let eval = call.with_source();
                     connection.send_packed_command(&eval).await.and_then(Value::extract_error)
+                }
+                result => result,
+            };
+            match result {
+                Err(error) if denied::is_unnamed(&error) => {
+                    Err(diagnose(&mut connection, call, error).await)
                 }
                 result => result,
             }
@@ -199,6 +206,13 @@ impl Link {
                 let again = send_many(&mut connection, evals).await?;
                 for (i, value) in unknown.into_iter().zip(again) {
                     values[i] = value;
+                }
+            }
+            for (value, call) in values.iter_mut().zip(calls) {
+                if let Err(error) = value
+                    && denied::is_unnamed(error)
+                {
+                    *value = Err(diagnose(&mut connection, call, error.clone()).await);
                 }
             }
             Ok(values)
@@ -240,6 +254,17 @@ impl Link {
                 Err(Error::unavailable("the server did not answer in time").maybe_done())
             }
         }
+    }
+}
+
+async fn diagnose(
+    connection: &mut MultiplexedConnection,
+    call: &Call,
+    error: RedisError,
+) -> RedisError {
+    match connection.send_packed_command(&call.diagnosis()).await {
+        Ok(diagnosis) => denied::named(error, &diagnosis),
+        Err(_) => error,
     }
 }
 

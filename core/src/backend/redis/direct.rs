@@ -10,10 +10,10 @@ use std::time::Duration;
 use redis::{Cmd, ProtocolVersion, Value};
 
 use super::connection::{login, login_failed};
-use super::handshake;
 use super::protocol::{Call, is_noscript, read_error};
 use super::resp::Reader;
 use super::stream::{Blocking, Endpoint, open_blocking};
+use super::{denied, handshake};
 use crate::backend::Interrupt;
 use crate::clock::Moment;
 use crate::engine;
@@ -114,14 +114,20 @@ impl DirectConnection {
         interrupt: Interrupt<'_>,
     ) -> Result<Value, Failure> {
         let value = self.exchange(&call.cmd, by, &mut *interrupt)?;
-        match value.extract_error() {
+        let result = match value.extract_error() {
             Err(error) if is_noscript(&error) => {
                 let eval = call.with_source();
-                self.exchange(&eval, by, interrupt)?.extract_error()
+                self.exchange(&eval, by, &mut *interrupt)?.extract_error()
             }
             result => result,
+        };
+        match result {
+            Err(error) if denied::is_unnamed(&error) => {
+                let diagnosis = self.exchange(&call.diagnosis(), by, interrupt)?;
+                Err(read_error(&denied::named(error, &diagnosis), true).into())
+            }
+            result => result.map_err(|error| read_error(&error, true).into()),
         }
-        .map_err(|error| read_error(&error, true).into())
     }
 
     fn exchange(

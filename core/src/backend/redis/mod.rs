@@ -1,6 +1,7 @@
 //! Redis and Valkey, one server (`docs/protocol.md`).
 
 mod connection;
+mod denied;
 mod direct;
 mod handshake;
 mod protocol;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use redis::{Cmd, RedisError, Value};
 
+use super::denied;
 use super::scripts;
 use super::scripts::Script;
 use crate::backend::{Answer, Claim, Holder, Inspection, Mode, Released, Signal, not_understood};
@@ -52,6 +53,8 @@ pub(super) fn channel(client: &str) -> String {
 const ARGS: usize = 16;
 const BYTES: usize = 384;
 
+const DIAGNOSE: &str = include_str!("lua/diagnose.lua");
+
 /// A command with the script that it calls.
 #[derive(Debug)]
 pub(super) struct Call {
@@ -60,6 +63,17 @@ pub(super) struct Call {
 }
 
 impl Call {
+    /// Asks which commands the user may not run in scripts on this lock.
+    pub(super) fn diagnosis(&self) -> Cmd {
+        let mut eval = redis::cmd("EVAL");
+        eval.arg(DIAGNOSE).arg(1);
+        // Behind EVALSHA, the hash and the number of keys.
+        if let Some(redis::Arg::Simple(lock)) = self.cmd.args_iter().nth(3) {
+            eval.arg(lock);
+        }
+        eval
+    }
+
     /// The same with the script's text, for a server that does not know its hash.
     pub(super) fn with_source(&self) -> Cmd {
         let mut eval = redis::cmd("EVAL");
@@ -215,8 +229,13 @@ impl Look {
         {
             after = after.min(Duration::from_millis(remaining + 2) + step * rank);
         }
-        if rank == 0 && (self.foreign || self.mode == PushMode::None) {
-            after = after.min(Duration::from_millis(100));
+        let poll = Duration::from_millis(100);
+        if self.mode == PushMode::None {
+            // Nobody tells it that it has come to the head.
+            after = after.min(poll.saturating_mul(rank.saturating_add(1)));
+        }
+        if rank == 0 && self.foreign {
+            after = after.min(poll);
         }
         after
     }
@@ -359,7 +378,7 @@ const NOT_NOW: [&str; 10] = [
     "MISCONF",
     "UNBLOCKED",
 ];
-const DENIED: [&str; 3] = ["NOAUTH", "WRONGPASS", "NOPERM"];
+const DENIED: [&str; 2] = ["NOAUTH", "WRONGPASS"];
 
 /// What a failed command means. `sent` says whether it may have reached the server.
 pub(super) fn read_error(error: &RedisError, sent: bool) -> Error {
@@ -370,14 +389,14 @@ pub(super) fn read_error(error: &RedisError, sent: bool) -> Error {
     let is = |known: &&str| {
         code == *known || code == "ERR" && detail.split([' ', '-']).any(|word| word == *known)
     };
-    // Redis 7.0 says so of a permission that a script lacks: "ERR The user executing the script
-    // can't run this command or subcommand".
-    let denied = detail.contains("The user executing the script");
-    if denied || DENIED.iter().any(is) || error.kind() == redis::ErrorKind::AuthenticationFailed {
+    if let Some(error) = denied::read(code, detail) {
+        return error;
+    }
+    if DENIED.iter().any(is) || error.kind() == redis::ErrorKind::AuthenticationFailed {
         return Error::new(
             ErrorKind::Denied,
             format!("the server refused: {}", shown(code, detail, error)),
-            "check user and password, and the permissions listed in docs/protocol.md",
+            "check user and password",
         );
     }
     if let Some(code) = NOT_NOW.iter().find(|known| is(known)) {

@@ -131,9 +131,13 @@ fn the_heartbeat_follows_the_ttl_and_is_jittered() {
 }
 
 #[test]
-fn without_messages_the_head_polls() {
-    let look = Look { rank: 0, remaining: 9000, foreign: false, mode: PushMode::None, jitter: 0.0 };
-    assert_eq!(look.after(Duration::from_secs(9)), Duration::from_millis(100));
+fn without_messages_the_head_polls_and_who_is_near_it() {
+    let after = |rank| {
+        let look =
+            Look { rank, remaining: 9000, foreign: false, mode: PushMode::None, jitter: 0.0 };
+        look.after(Duration::from_secs(9)).as_millis()
+    };
+    assert_eq!([0, 1, 9, 29, 100].map(after), [100, 200, 1000, 3000, 3000]);
 }
 
 #[test]
@@ -162,8 +166,12 @@ fn errors_of_the_server_have_kinds() {
     assert_eq!(kind("WRONGTYPE Operation"), ErrorKind::Backend);
     let wrapped = "ERR Error running script (call to f_1): @user_script:1: WRONGTYPE Operation";
     assert_eq!(kind(wrapped), ErrorKind::Backend);
-    let lacking = "ERR The user executing the script can't run this command or subcommand";
-    assert_eq!(kind(lacking), ErrorKind::Denied);
+    for lacking in [
+        "ERR The user executing the script can't run this command or subcommand",
+        "ERR ACL failure in script: User u has no permissions to run the 'get' command",
+    ] {
+        assert_eq!(kind(lacking), ErrorKind::Denied);
+    }
     assert_eq!(kind("MOVED 1 127.0.0.1:1"), ErrorKind::Unsupported);
     let wrapped =
         "ERR Error running script (call to f_1): @user_script:1: -OOM command not allowed";

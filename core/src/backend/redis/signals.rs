@@ -29,27 +29,42 @@ pub(super) async fn open(
     by: Moment,
 ) -> Result<Listening> {
     let channel = channel(&speaker.client);
-    let link = match Link::open(endpoint, dialect, Some(on_push(speaker, sink)), by).await? {
-        Some(link) => {
-            link.subscribe(&channel, by).await?;
-            link
-        }
-        None => open_resp2(endpoint, dialect, &channel, speaker, sink, by).await?,
-    };
-    // Whether messages arrive is tried out: behind some proxies they do not.
-    let mut publish = redis::cmd("PUBLISH");
-    publish.arg(&channel).arg("T");
-    let heard = match link.send(&publish, by).await {
-        Ok(receivers) => matches!(receivers, Value::Int(1..)),
-        Err(error) if error.kind() == ErrorKind::Backend => false,
-        Err(error) => return Err(error),
-    };
+    let (link, subscribed) =
+        match Link::open(endpoint, dialect, Some(on_push(speaker, sink)), by).await? {
+            Some(link) => {
+                let subscribed = understood(link.subscribe(&channel, by).await)?.is_some();
+                (link, subscribed)
+            }
+            None => open_resp2(endpoint, dialect, &channel, speaker, sink, by).await?,
+        };
+    let heard = subscribed && is_heard(&link, &channel, by).await?;
     if !heard {
         tracing::warn!(
             "{endpoint} does not pass messages on; the head of each queue polls instead"
         );
     }
     Ok(Listening { link, mode: if heard { PushMode::Channel } else { PushMode::None } })
+}
+
+/// Whether messages arrive, which is tried out: behind some proxies they do not. That a user may
+/// not publish, or ask who listens, is told here and not degraded: the scripts would pass over it.
+async fn is_heard(link: &Link, channel: &str, by: Moment) -> Result<bool> {
+    let mut publish = redis::cmd("PUBLISH");
+    publish.arg(channel).arg("T");
+    let mut listeners = redis::cmd("PUBSUB");
+    listeners.arg("NUMSUB").arg(channel);
+    let published = understood(link.send(&publish, by).await)?;
+    let counted = understood(link.send(&listeners, by).await)?;
+    Ok(matches!(published, Some(Value::Int(1..))) && counted.is_some())
+}
+
+/// `None` where the server, or a proxy before it, does not know the command.
+fn understood<T>(answer: Result<T>) -> Result<Option<T>> {
+    match answer {
+        Ok(answer) => Ok(Some(answer)),
+        Err(error) if error.kind() == ErrorKind::Backend => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 fn on_push(speaker: &Arc<Speaker>, sink: &SignalSink) -> super::connection::PushSink {
@@ -67,7 +82,8 @@ fn on_push(speaker: &Arc<Speaker>, sink: &SignalSink) -> super::connection::Push
     })
 }
 
-/// A second connection for messages; when it ends, the link is discarded with it.
+/// A second connection for messages; when it ends, the link is discarded with it. False if
+/// messages are not served.
 async fn open_resp2(
     endpoint: &Endpoint,
     dialect: &Dialect,
@@ -75,7 +91,7 @@ async fn open_resp2(
     speaker: &Arc<Speaker>,
     sink: &SignalSink,
     by: Moment,
-) -> Result<Link> {
+) -> Result<(Link, bool)> {
     let missing = || Error::unavailable("the connection could not be opened");
     let link = Link::open(endpoint, dialect, None, by).await?.ok_or_else(missing)?;
     let stream = stream::open(endpoint, by).await?;
@@ -87,7 +103,10 @@ async fn open_resp2(
     };
     let messages = match tokio::time::timeout_at(by.for_timer(), subscribe).await {
         Ok(Ok(messages)) => messages,
-        Ok(Err(error)) => return Err(login_failed(endpoint, &error)),
+        Ok(Err(error)) => {
+            understood(Err::<(), _>(login_failed(endpoint, &error)))?;
+            return Ok((link, false));
+        }
         Err(_) => {
             return Err(Error::unavailable(format!(
                 "{endpoint} did not confirm SUBSCRIBE in time"
@@ -113,5 +132,5 @@ async fn open_resp2(
         watched.discard();
         sink(Signal::LookAll);
     });
-    Ok(link)
+    Ok((link, true))
 }
