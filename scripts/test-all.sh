@@ -28,6 +28,10 @@ while read -r name program; do
         cargo test --locked --no-fail-fast -p fencelock -p fencelock-conformance </dev/null
     FENCELOCK_REDIS_SERVER="$program" run "Python on $name" "$VENV/bin/python" -m pytest -q python </dev/null
 done <target/servers.txt
+for via in tls unix resp2; do
+    FENCELOCK_CONFORMANCE_VIA="$via" run "the conformance suite by $via" \
+        cargo test --locked --no-fail-fast -p fencelock-conformance --test scenarios
+done
 run "Python, long" "$VENV/bin/python" -m pytest -q python
 run "each rule of the protocol taken out: its test must fail" "$VENV/bin/python" scripts/check_rules.py
 run "the demo" "$VENV/bin/python" scripts/demo.py

@@ -89,7 +89,7 @@ fn a_name_and_its_hash_tag_are_apart(stage: &Stage) {
 }
 
 fn prefixes_are_apart(stage: &Stage) {
-    let plain = Fields::default().with("url", stage.server.url());
+    let plain = Fields::default().with("url", &stage.url);
     let a = stage.connect(stage.driver(0), &plain.clone().with("prefix", "app:")).unwrap();
     let b = stage.connect(stage.driver(1), &plain).unwrap();
     let lease = a.acquire("x").lease();

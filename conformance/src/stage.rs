@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use fencelock_testserver::TestServer;
+use fencelock_testserver::{Authority, TestServer};
 
 use crate::driver::{Driver, LIMIT, Language};
 use crate::history::History;
@@ -23,6 +23,9 @@ const TOKEN: &str = "fl1-";
 pub struct Stage {
     /// The server.
     pub server: TestServer,
+    /// How its drivers reach it, by `FENCELOCK_CONFORMANCE_VIA` (`tls`, `unix`, `resp2`).
+    pub url: String,
+    _authority: Option<Authority>,
     /// Who claimed what.
     pub history: History,
     cast: Vec<&'static Language>,
@@ -58,10 +61,25 @@ pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
 impl Stage {
     /// Starts a server for a cast.
     pub fn open(cast: Vec<&'static Language>) -> Self {
-        let server = TestServer::start();
+        let via = std::env::var("FENCELOCK_CONFORMANCE_VIA").unwrap_or_default();
+        let authority = (via == "tls").then(Authority::new);
+        let server = authority.as_ref().map_or_else(TestServer::start, |authority| {
+            TestServer::start_tls(authority, &authority.issue(&["127.0.0.1"]), false)
+        });
+        let url = match (via.as_str(), &authority) {
+            (_, Some(authority)) => {
+                format!("{}?tls_ca={}", server.tls_url(), authority.ca().display())
+            }
+            ("unix", _) => server.unix_url(),
+            ("resp2", _) => format!("{}?protocol=2", server.url()),
+            ("", _) => server.url(),
+            _ => panic!("FENCELOCK_CONFORMANCE_VIA is {via:?}, not tls, unix or resp2"),
+        };
         let observer = Mutex::new(Observer(server.connection()));
         Self {
             server,
+            url,
+            _authority: authority,
             history: History::default(),
             cast,
             drivers: Mutex::default(),
@@ -90,7 +108,7 @@ impl Stage {
 
     /// Starts a process for a role, and connects it.
     pub fn party(&self, role: usize) -> Party {
-        self.party_at(role, &self.server.url())
+        self.party_at(role, &self.url)
     }
 
     /// As [`party`](Self::party), to another URL.

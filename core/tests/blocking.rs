@@ -343,8 +343,8 @@ fn where_no_message_arrives_the_head_polls() {
 fn a_lease_outlives_a_broken_connection() {
     let stage = Stage::new();
     let client = Client::connect(&stage.url()).unwrap();
-    let lease = client.lock("a").ttl(Duration::from_millis(1500)).acquire().unwrap();
-    let end = Instant::now() + Duration::from_secs(3);
+    let lease = client.lock("a").ttl(Duration::from_secs(3)).acquire().unwrap();
+    let end = Instant::now() + Duration::from_millis(4500);
     while Instant::now() < end {
         let _: u64 = stage.ask("CLIENT KILL TYPE normal");
         let _: u64 = stage.ask("CLIENT KILL TYPE pubsub");

@@ -53,8 +53,8 @@ async fn is_heard(link: &Link, channel: &str, by: Moment) -> Result<bool> {
     publish.arg(channel).arg("T");
     let mut listeners = redis::cmd("PUBSUB");
     listeners.arg("NUMSUB").arg(channel);
-    let published = understood(link.send(&publish, by).await)?;
-    let counted = understood(link.send(&listeners, by).await)?;
+    let (published, counted) = tokio::join!(link.send(&publish, by), link.send(&listeners, by));
+    let (published, counted) = (understood(published)?, understood(counted)?);
     Ok(matches!(published, Some(Value::Int(1..))) && counted.is_some())
 }
 
