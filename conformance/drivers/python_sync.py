@@ -191,7 +191,7 @@ def in_child(args: Fields) -> str:
 
 
 OPERATIONS: dict[str, Callable[[Fields], str]] = {
-    "hello": lambda _: ok(name="python-sync", can="block,cancel,discard,fork,release_twice"),
+    "hello": lambda _: ok(name="python-sync", can="apart,block,cancel,discard,fork,release_twice"),
     "try": try_acquire,
     **{
         operation.__name__: operation

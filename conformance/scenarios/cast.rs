@@ -10,19 +10,25 @@ pub(crate) const LANGUAGES: &[Language] = &[
     Language {
         name: "rust-async",
         program: || Command::new(env!("CARGO_BIN_EXE_driver_async")),
-        can: &["block", "cancel", "drop", "exact_cancel"],
+        can: &["apart", "block", "cancel", "drop", "exact_cancel"],
         setup: "cargo builds it",
     },
     Language {
         name: "rust-blocking",
         program: || Command::new(env!("CARGO_BIN_EXE_driver_blocking")),
-        can: &["cancel", "drop", "exact_cancel", "fork", "release_twice"],
+        can: &["apart", "cancel", "drop", "exact_cancel", "fork", "release_twice"],
         setup: "cargo builds it",
     },
     Language {
         name: "python-sync",
         program: || python("python_sync.py"),
-        can: &["block", "cancel", "discard", "fork", "release_twice"],
+        can: &["apart", "block", "cancel", "discard", "fork", "release_twice"],
+        setup: PYTHON_SETUP,
+    },
+    Language {
+        name: "python-aio",
+        program: || python("python_aio.py"),
+        can: &["block", "cancel", "discard", "exact_cancel", "fork", "release_twice"],
         setup: PYTHON_SETUP,
     },
 ];

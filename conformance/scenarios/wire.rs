@@ -16,7 +16,7 @@ pub(crate) const ALL: &[Scenario] = &[
     Scenario::pair("reply_to_release_lost", reply_to_release_lost),
     Scenario::solo("reply_to_renewal_lost", reply_to_renewal_lost),
     Scenario::solo("cancel_overtaking_an_acquire", cancel_overtaking_an_acquire).needs("cancel"),
-    Scenario::solo("extend_crossing_a_release", extend_crossing_a_release),
+    Scenario::solo("extend_crossing_a_release", extend_crossing_a_release).needs("apart"),
     Scenario::pair("acquire_delivered_too_late", acquire_delivered_too_late),
     Scenario::pair("acquire_delivered_after_its_release", acquire_delivered_after_its_release),
     Scenario::pair("late_grant_is_given_back", late_grant_is_given_back),

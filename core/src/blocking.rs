@@ -24,16 +24,16 @@ use crate::wait::interrupted;
 
 /// As [`crate::Client`].
 #[derive(Clone, Debug)]
-pub struct Client(crate::Client);
+pub struct Client(pub(crate) crate::Client);
 
 /// As [`crate::Lock`].
 #[derive(Clone, Debug)]
-pub struct Lock(crate::Lock);
+pub struct Lock(pub(crate) crate::Lock);
 
 /// As [`crate::Lease`].
 #[must_use = "dropping a lease releases the lock"]
 #[derive(Debug)]
-pub struct Lease(crate::Lease);
+pub struct Lease(pub(crate) crate::Lease);
 
 impl Client {
     /// As [`crate::Client::connect`].

@@ -244,10 +244,15 @@ impl Client {
     /// As [`connect`](Self::connect), and `InvalidArgument` for options out of range.
     pub async fn connect_with(url: &str, options: ClientOptions) -> Result<Self> {
         let client = Self::describe(url, options)?;
-        let session = client.shared.session()?;
-        let by = Moment::now() + client.shared.options.connect_timeout;
-        engine::run(async move { session.backend.listen(by).await }).await??;
+        client.open().await?;
         Ok(client)
+    }
+
+    /// Connects, where that waited for the first use.
+    pub(crate) async fn open(&self) -> Result<()> {
+        let session = self.shared.session()?;
+        let by = Moment::now() + self.shared.options.connect_timeout;
+        engine::run(async move { session.backend.listen(by).await }).await?
     }
 
     /// A client that connects when it is used first; everything but the server is checked now.

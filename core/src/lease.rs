@@ -273,7 +273,7 @@ impl Lease {
         engine::block_on(self.renewal()?)?.map_err(|error| error.at(self.name()))
     }
 
-    fn renewal(&self) -> Result<impl Future<Output = Result<()>> + Send + 'static> {
+    pub(crate) fn renewal(&self) -> Result<impl Future<Output = Result<()>> + Send + 'static> {
         self.check()?;
         let (session, holding) = (self.session()?.clone(), self.holding.clone());
         Ok(async move { session.keeper.renew_now(&session, &holding).await })
@@ -314,6 +314,17 @@ impl Lease {
             None => engine::block_on(releasing.request())?,
         };
         releasing.finish(answer)
+    }
+
+    /// A release that is begun; its end is waited for on the engine.
+    pub(crate) fn releasing(
+        &self,
+    ) -> Result<impl Future<Output = Result<()>> + Send + 'static + use<>> {
+        let releasing = self.begin_release()?;
+        Ok(async move {
+            let answer = releasing.request().await;
+            releasing.finish(answer)
+        })
     }
 
     /// Stops renewing without releasing: the lock stays taken until the deadline. For languages

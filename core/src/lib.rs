@@ -33,6 +33,7 @@ mod backend;
 pub mod blocking;
 mod client;
 mod clock;
+pub mod completion;
 mod engine;
 mod error;
 mod fork;

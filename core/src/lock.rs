@@ -175,7 +175,7 @@ impl IntoFuture for Acquire {
 }
 
 /// On the caller's Tokio runtime if there is one, else on the engine.
-async fn start(described: Arc<Described>, patience: Patience) -> Result<Option<Lease>> {
+pub(crate) async fn start(described: Arc<Described>, patience: Patience) -> Result<Option<Lease>> {
     if tokio::runtime::Handle::try_current().is_ok() {
         acquire(described, patience).await
     } else {

@@ -33,11 +33,17 @@ pub(crate) fn calling<T: Send>(
     py: Python<'_>,
     work: impl FnOnce() -> Result<T, Error> + Send,
 ) -> PyResult<T> {
+    check_running(py)?;
+    finishing(py, work)
+}
+
+/// Refuses to begin anything when the interpreter is about to exit.
+pub(crate) fn check_running(py: Python<'_>) -> PyResult<()> {
     if EXITING.load(Ordering::Relaxed) {
         let what = "the interpreter is exiting; take locks before";
         return Err(make(py, ErrorKind::Closed, what, None, [false, false], None));
     }
-    finishing(py, work)
+    Ok(())
 }
 
 /// What asks, during a wait, whether to give it up.

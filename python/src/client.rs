@@ -1,12 +1,13 @@
 //! The client.
 
-use fencelock::{ClientOptions, Holder, blocking};
+use fencelock::{ClientOptions, Holder, Inspection, blocking};
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
 use crate::calls::{calling, waiting};
 use crate::error::failed;
 use crate::options::{TlsParts, seconds, text, tls};
+use crate::port::{Operation, Port, begun};
 
 #[pyclass(frozen, module = "fencelock._native")]
 #[derive(Debug)]
@@ -15,7 +16,10 @@ pub(crate) struct Client {
 }
 
 /// id, foreign, fence, TTL and remaining time in seconds, label.
-type HolderParts = (String, bool, Option<u64>, Option<f64>, Option<f64>, String);
+pub(crate) type HolderParts = (String, bool, Option<u64>, Option<f64>, Option<f64>, String);
+
+/// The holder, and how many wait.
+pub(crate) type InspectionParts = (Option<HolderParts>, u64);
 
 #[pymethods]
 impl Client {
@@ -49,14 +53,36 @@ impl Client {
 
     /// The holder, if there is one, and how many wait.
     #[pyo3(signature = (name, /))]
-    fn inspect(
-        &self,
-        py: Python<'_>,
-        name: &Bound<'_, PyString>,
-    ) -> PyResult<(Option<HolderParts>, u64)> {
+    fn inspect(&self, py: Python<'_>, name: &Bound<'_, PyString>) -> PyResult<InspectionParts> {
         let name = text(name)?;
         let seen = calling(py, || self.inner.inspect(&name))?;
-        Ok((seen.holder.map(holder_parts), seen.waiters))
+        Ok(inspection_parts(seen))
+    }
+
+    /// Connects a lazy client.
+    #[pyo3(signature = (port, number, /))]
+    fn begin_connect(&self, py: Python<'_>, port: &Port, number: u64) -> PyResult<Operation> {
+        begun(py, || self.inner.begin_connect(port.done(number)))
+    }
+
+    /// As `inspect`.
+    #[pyo3(signature = (port, number, name, /))]
+    fn begin_inspect(
+        &self,
+        py: Python<'_>,
+        port: &Port,
+        number: u64,
+        name: &Bound<'_, PyString>,
+    ) -> PyResult<Operation> {
+        let name = text(name)?;
+        begun(py, || self.inner.begin_inspect(&name, port.seen(number)))
+    }
+
+    /// As `close`.
+    #[pyo3(signature = (port, number, /))]
+    fn begin_close(&self, port: &Port, number: u64) {
+        let done = port.done(number);
+        self.inner.begin_close(move |()| done(Ok(())));
     }
 
     /// Ends every wait, releases every lease and closes the connections.
@@ -86,6 +112,10 @@ fn options(
         Some(parts) => tls(py, options, parts),
         None => Ok(options),
     }
+}
+
+pub(crate) fn inspection_parts(seen: Inspection) -> InspectionParts {
+    (seen.holder.map(holder_parts), seen.waiters)
 }
 
 fn holder_parts(holder: Holder) -> HolderParts {

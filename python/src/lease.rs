@@ -9,6 +9,8 @@ use pyo3::prelude::*;
 
 use crate::calls::{calling, finishing};
 use crate::error::failed;
+use crate::options::seconds;
+use crate::port::{Operation, Port, begun};
 
 #[pyclass(frozen, module = "fencelock._native")]
 #[derive(Debug)]
@@ -59,6 +61,37 @@ impl Lease {
 
     fn release(&self, py: Python<'_>) -> PyResult<()> {
         finishing(py, || self.inner.release())
+    }
+
+    /// As `renew`.
+    #[pyo3(signature = (port, number, /))]
+    fn begin_renew(&self, py: Python<'_>, port: &Port, number: u64) -> PyResult<Operation> {
+        begun(py, || self.inner.begin_renew(port.done(number)))
+    }
+
+    /// As `release`; the outcome comes after so many seconds at most, or without limit.
+    #[pyo3(signature = (port, number, limit, /))]
+    fn begin_release(
+        &self,
+        py: Python<'_>,
+        port: &Port,
+        number: u64,
+        limit: Option<f64>,
+    ) -> PyResult<()> {
+        let limit = limit.map(|time| seconds(py, time)).transpose()?;
+        self.inner.begin_release(limit, port.done(number)).map_err(|error| failed(py, &error))
+    }
+
+    /// Tells why the lease was lost; `None` if it was released.
+    #[pyo3(signature = (port, number, /))]
+    fn begin_watch(&self, py: Python<'_>, port: &Port, number: u64) -> PyResult<Operation> {
+        begun(py, || self.inner.begin_watch(port.ended(number)))
+    }
+
+    /// Gives back what nobody waits for any more; the outcome is not told.
+    fn give_back(&self) {
+        // It fails if the lease is over already.
+        let _ = self.inner.begin_release(None, drop);
     }
 
     /// Pushes an event with this number when the lease is lost.

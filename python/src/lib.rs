@@ -1,4 +1,4 @@
-//! fencelock for Python: thin classes over the blocking API. The idioms (`with`, decorators,
+//! fencelock for Python: thin classes over the blocking API, and over its completions for asyncio. The idioms (`with`, decorators,
 //! exceptions) are Python, in `python/fencelock/`; what a lock is stays in the core.
 
 mod calls;
@@ -8,6 +8,7 @@ mod events;
 mod lease;
 mod lock;
 mod options;
+mod port;
 
 /// What `fencelock` is made of; not for use by others.
 #[pyo3::pymodule]
@@ -26,6 +27,8 @@ mod _native {
     use super::lease::Lease;
     #[pymodule_export]
     use super::lock::Lock;
+    #[pymodule_export]
+    use super::port::{Operation, Port};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

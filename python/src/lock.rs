@@ -9,6 +9,7 @@ use crate::client::Client;
 use crate::error::failed;
 use crate::lease::Lease;
 use crate::options::{seconds, text};
+use crate::port::{Operation, Port, begun};
 
 #[pyclass(frozen, module = "fencelock._native")]
 #[derive(Debug)]
@@ -51,5 +52,24 @@ impl Lock {
     fn try_acquire(&self, py: Python<'_>) -> PyResult<Option<Lease>> {
         let lease = waiting(py, |interrupt| self.inner.try_acquire_with(interrupt))?;
         Ok(lease.map(Lease::from))
+    }
+
+    /// As `acquire`.
+    #[pyo3(signature = (port, number, timeout, /))]
+    fn begin_acquire(
+        &self,
+        py: Python<'_>,
+        port: &Port,
+        number: u64,
+        timeout: Option<f64>,
+    ) -> PyResult<Operation> {
+        let timeout = timeout.map(|time| seconds(py, time)).transpose()?;
+        begun(py, || self.inner.begin_acquire(timeout, port.granted(number)))
+    }
+
+    /// As `try_acquire`.
+    #[pyo3(signature = (port, number, /))]
+    fn begin_try_acquire(&self, py: Python<'_>, port: &Port, number: u64) -> PyResult<Operation> {
+        begun(py, || self.inner.begin_try_acquire(port.tried(number)))
     }
 }

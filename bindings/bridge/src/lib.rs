@@ -1,8 +1,10 @@
 //! What callers in other languages share: a queue on which the engine's threads leave events for
 //! a thread of the language, so that they never enter its interpreter, and fencelock's log on
-//! that queue.
+//! that queue; and a queue of results for an event loop.
 
+mod completions;
 pub mod log;
 mod queue;
 
+pub use completions::{Completions, Sender};
 pub use queue::{Event, Queue, Record, queue};

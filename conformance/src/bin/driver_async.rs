@@ -78,7 +78,7 @@ impl Driver {
         match request.op.as_str() {
             "hello" => Ok(Fields::default()
                 .with("name", "rust-async")
-                .with("can", "block,cancel,drop,exact_cancel")),
+                .with("can", "apart,block,cancel,drop,exact_cancel")),
             "connect" => {
                 let url = fields.text("url").map_err(Fault::usage)?;
                 let client = Client::connect_with(url, kit::client_options(fields)?)

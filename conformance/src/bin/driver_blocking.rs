@@ -56,7 +56,7 @@ impl Driver {
         match request.op.as_str() {
             "hello" => Ok(Fields::default()
                 .with("name", "rust-blocking")
-                .with("can", "cancel,drop,exact_cancel,fork,release_twice")),
+                .with("can", "apart,cancel,drop,exact_cancel,fork,release_twice")),
             "connect" => {
                 let url = fields.text("url").map_err(Fault::usage)?;
                 let client = Client::connect_with(url, kit::client_options(fields)?)

@@ -12,13 +12,16 @@ import os
 import threading
 import traceback
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from weakref import WeakValueDictionary
 
 from fencelock import _native
 
 if TYPE_CHECKING:
+    from fencelock._shared import LeaseBase
     from fencelock.lease import Lease
+
+LeaseT = TypeVar("LeaseT", bound="LeaseBase")
 
 logger = logging.getLogger("fencelock")
 
@@ -76,7 +79,7 @@ def _tell(number: int) -> None:
         lease._lost(number)
 
 
-def call(callback: Callable[[Lease], object], lease: Lease) -> None:
+def call(callback: Callable[[LeaseT], object], lease: LeaseT) -> None:
     """Calls a callback; what it raises is logged."""
     try:
         callback(lease)

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import NoReturn
-from weakref import WeakSet
 
-from fencelock import _events, _native
-from fencelock._options import Duration, Pem, TlsParts, optional_seconds, text, tls_parts
-from fencelock.errors import InvalidArgumentError
+from fencelock import _native
+from fencelock._options import Duration, Pem, text, tls_parts
+from fencelock._shared import Absent, ClientBase, live, refuse_timeout
 from fencelock.lease import Lease
 from fencelock.lock import Lock
-
-_live: WeakSet[Client] = WeakSet()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +49,10 @@ class Inspection:
     waiters: int
 
 
-class _Absent(enum.Enum):
-    """Stands for an argument that is not given."""
-
-    ABSENT = "absent"
+def inspection(name: str, parts: _native._InspectionParts) -> Inspection:
+    """What the engine found."""
+    holder, waiters = parts
+    return Inspection(name, None if holder is None else Holder(*holder), waiters)
 
 
 def connect(
@@ -113,46 +108,16 @@ def connect(
     return Client._open(url, prefix, connect_timeout, response_timeout, tls, lazy=False)
 
 
-class Client:
+class Client(ClientBase):
     """One backend, by URL: gives locks. `connect` makes it.
 
     It may be used from any thread. After a `fork` the child's copy connects anew when it is used
     first; leases stay with the parent. As a context manager it is closed at the end.
     """
 
-    __slots__ = ("__weakref__", "_native")
+    __slots__ = ()
 
-    def __init__(self, native: _native.Client) -> None:
-        """Made by `connect` only."""
-        self._native = native
-        _live.add(self)
-        _events.start()
-
-    @classmethod
-    def _open(
-        cls,
-        url: str,
-        prefix: str | None = None,
-        connect_timeout: Duration | None = None,
-        response_timeout: Duration | None = None,
-        tls: TlsParts | None = None,
-        *,
-        lazy: bool,
-    ) -> Client:
-        native = _native.Client(
-            url,
-            None if prefix is None else text(prefix, "the prefix"),
-            optional_seconds(connect_timeout, "connect_timeout"),
-            optional_seconds(response_timeout, "response_timeout"),
-            tls,
-            lazy,
-        )
-        return cls(native)
-
-    @property
-    def server(self) -> str:
-        """The server, without password."""
-        return self._native.server
+    _title = "fencelock.Client"
 
     def lock(
         self,
@@ -163,7 +128,7 @@ class Client:
         max_hold: Duration | None = None,
         label: str = "",
         on_lost: Callable[[Lease], object] | None = None,
-        timeout: _Absent = _Absent.ABSENT,
+        timeout: Absent = Absent.ABSENT,
     ) -> Lock:
         """Describes a lock. Nothing is sent.
 
@@ -180,12 +145,7 @@ class Client:
         Raises:
             InvalidArgumentError: Name or options can't be served.
         """
-        if timeout is not _Absent.ABSENT:
-            raise InvalidArgumentError(
-                f"lock {name!r}: lock() takes no timeout, which in redis-py means the TTL; give "
-                "ttl for how long a lease lasts, and acquire(timeout=...) for how long to wait",
-                lock=name,
-            )
+        refuse_timeout(name, timeout)
         return Lock(
             self, name, ttl=ttl, renew=renew, max_hold=max_hold, label=label, on_lost=on_lost
         )
@@ -200,8 +160,7 @@ class Client:
             ClosedError: The client was closed.
             BackendError: The server answered with an error.
         """
-        holder, waiters = self._native.inspect(text(name, "the name"))
-        return Inspection(name, None if holder is None else Holder(*holder), waiters)
+        return inspection(name, self._native.inspect(text(name, "the name")))
 
     def close(self) -> None:
         """Ends every wait, releases every lease and closes the connections.
@@ -224,19 +183,7 @@ class Client:
         """Closes the client."""
         self.close()
 
-    def __reduce__(self) -> NoReturn:
-        """Refuses: connect in the other process.
-
-        Raises:
-            TypeError: Always.
-        """
-        raise TypeError("a Client can't be pickled or copied; connect in the other process")
-
-    def __repr__(self) -> str:
-        """Shows the server, without password."""
-        return f"<fencelock.Client {self.server}>"
-
 
 def close_all() -> None:
     """Closes every client at the interpreter's exit; nothing is begun any more."""
-    _native.close_all([client._native for client in list(_live)])
+    _native.close_all([client._native for client in list(live)])

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from fencelock import _events
-from fencelock.errors import FencelockError, LockLostError, LossReason, NotHeldError
+from fencelock._shared import LeaseBase
+from fencelock.errors import FencelockError, LockLostError, NotHeldError
 
 if TYPE_CHECKING:
     from fencelock import _native
     from fencelock.lock import Lock
 
 
-class Lease:
+class Lease(LeaseBase):
     """One holding of a lock, from its grant until it is released or lost.
 
     A lease is kept alive in the background. While `is_held()` is true nobody else holds the lock,
@@ -36,46 +37,14 @@ class Lease:
         <fencelock.Lease 'orders' fence=... released>
     """
 
-    __slots__ = ("__weakref__", "_callbacks", "_lock", "_native")
+    __slots__ = ("_callbacks",)
+
+    _title = "fencelock.Lease"
 
     def __init__(self, native: _native.Lease, lock: Lock) -> None:
         """Made by `Lock.acquire` only."""
-        self._native = native
-        # Keeps the client from being collected, so that it is closed at the interpreter's exit.
-        self._lock = lock
+        super().__init__(native, lock)
         self._callbacks: dict[int, Callable[[Lease], object]] | None = None
-
-    @property
-    def name(self) -> str:
-        """The lock's name."""
-        return self._native.name
-
-    @property
-    def fence(self) -> int:
-        """The fencing token: larger than that of every earlier lease of this lock, below 2^53."""
-        return self._native.fence
-
-    def is_held(self) -> bool:
-        """Whether the lock is held at this moment. Costs a look at the clock, no round trip."""
-        return self._native.is_held()
-
-    def remaining(self) -> float:
-        """How many seconds the lease still lasts unless it is renewed; 0 once it is not held."""
-        return self._native.remaining()
-
-    def lost_reason(self) -> LossReason | None:
-        """Why the lease was lost; None if it was not."""
-        reason = self._native.lost_reason()
-        return None if reason is None else LossReason(reason)
-
-    def check(self) -> None:
-        """Raises if the lease is not held any more. Call it between steps of long work.
-
-        Raises:
-            LockLostError: It was lost; `reason` says why.
-            NotHeldError: It was released.
-        """
-        self._native.check()
 
     def renew(self) -> None:
         """Renews the lease now, for its full TTL. In the background that goes on by itself.
@@ -139,19 +108,6 @@ class Lease:
             LockLostError: The body ended well, but the lease was lost.
         """
         leave(self._native.release, exc)
-
-    def __reduce__(self) -> NoReturn:
-        """Refuses: a lease belongs to the process that acquired it.
-
-        Raises:
-            TypeError: Always.
-        """
-        raise TypeError("a Lease can't be pickled or copied; it belongs to its process")
-
-    def __repr__(self) -> str:
-        """Shows name, fence and state."""
-        state = "held" if self.is_held() else (self.lost_reason() or "released")
-        return f"<fencelock.Lease {self.name!r} fence={self.fence} {state}>"
 
 
 def leave(release: Callable[[], object], failure: BaseException | None) -> None:

@@ -6,21 +6,21 @@ import functools
 import inspect
 from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, NoReturn, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
-from fencelock import _events, _native
-from fencelock._entries import Entries
-from fencelock._options import Duration, optional_seconds, seconds, text
+from fencelock import _events
+from fencelock._options import Duration, optional_seconds
+from fencelock._shared import LockBase
 from fencelock.lease import Lease, leave
 
 if TYPE_CHECKING:
-    from fencelock.client import Client
+    from fencelock import _native
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class Lock:
+class Lock(LockBase[Lease]):
     """A lock that may be held: a name and options. `Client.lock` makes it.
 
     It is cheap, may be used again and again and from any thread; each acquire gives a `Lease` of
@@ -41,65 +41,9 @@ class Lock:
         >>> client.close()
     """
 
-    __slots__ = (
-        "__weakref__",
-        "_client",
-        "_entries",
-        "_label",
-        "_max_hold",
-        "_name",
-        "_native",
-        "_on_lost",
-        "_renew",
-        "_ttl",
-    )
+    __slots__ = ()
 
-    def __init__(
-        self,
-        client: Client,
-        name: str,
-        *,
-        ttl: Duration,
-        renew: bool,
-        max_hold: Duration | None,
-        label: str,
-        on_lost: Callable[[Lease], object] | None,
-    ) -> None:
-        """Made by `Client.lock` only."""
-        self._name = text(name, "the name")
-        self._ttl = seconds(ttl, "ttl")
-        self._renew = renew
-        self._max_hold = optional_seconds(max_hold, "max_hold")
-        self._label = text(label, "the label")
-        self._on_lost = on_lost
-        self._client = client
-        self._entries: Entries[Lease] = Entries(name)
-        self._native = _native.Lock(client._native, name, self._ttl, renew, self._max_hold, label)
-
-    @property
-    def name(self) -> str:
-        """The lock's name."""
-        return self._name
-
-    @property
-    def ttl(self) -> float:
-        """How many seconds a lease lasts without renewal."""
-        return self._ttl
-
-    @property
-    def renew(self) -> bool:
-        """Whether a lease is renewed in the background."""
-        return self._renew
-
-    @property
-    def max_hold(self) -> float | None:
-        """For how many seconds a lease is kept by renewal at most; None: without limit."""
-        return self._max_hold
-
-    @property
-    def label(self) -> str:
-        """What `Client.inspect` shows of the holder."""
-        return self._label
+    _title = "fencelock.Lock"
 
     def acquire(self, timeout: Duration | None = None) -> Lease:
         """Takes the lock, waiting in line for it.
@@ -122,8 +66,7 @@ class Lock:
         """
         if not _events.running:
             _events.start()
-        limit = None if timeout is None else seconds(timeout, "timeout")
-        return self._held(self._native.acquire(limit))
+        return self._held(self._native.acquire(optional_seconds(timeout, "timeout")))
 
     def try_acquire(self) -> Lease | None:
         """Takes the lock if it is free at this moment.
@@ -191,18 +134,6 @@ class Lock:
                 return function(*args, **kwargs)
 
         return locked
-
-    def __reduce__(self) -> NoReturn:
-        """Refuses: connect in the other process, and describe the lock there.
-
-        Raises:
-            TypeError: Always.
-        """
-        raise TypeError("a Lock can't be pickled or copied; describe it anew with client.lock()")
-
-    def __repr__(self) -> str:
-        """Shows name, TTL and server."""
-        return f"<fencelock.Lock {self.name!r} ttl={self.ttl:g} at {self._client.server}>"
 
 
 def _refuse_deferred(function: Callable[P, R]) -> None:
