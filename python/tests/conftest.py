@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import signal
@@ -10,11 +11,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
+import uvloop
 
 import fencelock
 
@@ -92,6 +95,20 @@ def own_server() -> Iterator[Server]:
 def url(server: Server, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setenv("FENCELOCK_URL", server.url)
     return server.url
+
+
+Run = Callable[[Coroutine[Any, Any, None]], None]
+
+
+@pytest.fixture(params=[asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+def run(request: pytest.FixtureRequest) -> Run:
+    """Runs a coroutine on a new event loop, of each kind."""
+
+    def run(main: Coroutine[Any, Any, None]) -> None:
+        with asyncio.Runner(loop_factory=request.param, debug=False) as runner:
+            runner.run(main)
+
+    return run
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import pytest
 
 README = Path(__file__).parents[1] / "README.md"
 MODULES = ["", ".client", ".lock", ".lease", "._distributed"]
+MODULES += [".aio", ".aio.client", ".aio.lock", ".aio.lease"]
 
 pytestmark = pytest.mark.usefixtures("url")
 
