@@ -36,6 +36,9 @@ def copy_tree() -> None:
         if not target.exists() or target.read_bytes() != source.read_bytes():
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(source, target)
+    for old in COPY.rglob("*"):
+        if old.is_file() and str(old.relative_to(COPY)) not in names and ".venv" not in old.parts:
+            old.unlink()
     venv = COPY / ".venv"
     if not venv.exists():
         venv.symlink_to(ROOT / ".venv")

@@ -12,6 +12,7 @@ mod cast;
 mod connections;
 mod cost;
 mod exclusion;
+mod faults;
 mod foreign;
 mod leases;
 mod loss;
@@ -34,6 +35,15 @@ fn between(earlier: u64, later: u64) -> Duration {
     Duration::from_nanos(later.saturating_sub(earlier))
 }
 
+/// A count for `make test`, or the greater one for `make test-all` (`FENCELOCK_LONG=1`).
+fn long(count: u64, longer: u64) -> u64 {
+    if std::env::var_os("FENCELOCK_LONG").is_some_and(|value| value == "1") {
+        longer
+    } else {
+        count
+    }
+}
+
 const fn millis(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
@@ -46,6 +56,7 @@ fn main() -> ExitCode {
         loss::ALL,
         processes::ALL,
         connections::ALL,
+        faults::ALL,
         wire::ALL,
         bad_input::ALL,
         foreign::ALL,

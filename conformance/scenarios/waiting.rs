@@ -6,7 +6,7 @@ use fencelock_conformance::kit::boot_nanos;
 use fencelock_conformance::runner::Scenario;
 use fencelock_conformance::stage::Stage;
 
-use crate::{SLACK, between, millis};
+use crate::{SLACK, between, long, millis};
 
 pub(crate) const ALL: &[Scenario] = &[
     Scenario::pair("fifo", fifo),
@@ -82,13 +82,13 @@ fn cancel_races_a_grant(stage: &Stage) {
     let (waiter, holder) = (stage.party(0), stage.party(1));
     // An interrupt may fall between the grant and the assignment of its lease: then that lapses.
     let ttl = if stage.can(0, "exact_cancel") { 60_000 } else { 1_500 };
-    for round in 0..30 {
+    for round in 0..long(30, 1_200) {
         let lease = holder.acquire("x").timeout(10_000).lease();
         let waiting = waiter.acquire("x").ttl(ttl).unrenewed().cancellable().start();
         stage.await_queue("x", 1);
         let releasing = lease.start_release();
         // From well before the grant arrives to well after.
-        thread::sleep(std::time::Duration::from_micros(round * 30));
+        thread::sleep(std::time::Duration::from_micros(round % 30 * 30));
         waiting.cancel();
         releasing.outcome().unwrap();
         match waiting.outcome() {

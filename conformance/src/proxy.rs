@@ -1,5 +1,5 @@
 //! A small TCP proxy in front of a server that does harm when told: it holds a request or its
-//! reply back, or cuts the connection between the two.
+//! reply back, cuts the connection between the two, drops messages, or delays requests.
 //!
 //! A rule is for the next piece of a request stream that contains a text, such as a lock's name.
 //! Commands are small and written at once, so that a command is never spread over two pieces.
@@ -10,17 +10,29 @@
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use crate::driver::LIMIT;
+use crate::kit::boot_nanos;
 
 /// A running proxy. Its threads end with its connections.
 #[derive(Debug)]
 pub struct Proxy {
     port: u16,
     rules: Arc<Mutex<Vec<Rule>>>,
+    weather: Arc<Weather>,
+}
+
+/// What befalls everything that passes.
+#[derive(Debug, Default)]
+struct Weather {
+    /// Whether grants that the server tells of its own accord are dropped.
+    deaf: AtomicBool,
+    /// Up to how many ms a request is delayed, each connection's for itself.
+    delay: AtomicU64,
 }
 
 /// A harm to be done once.
@@ -99,13 +111,14 @@ impl Proxy {
         let listener = listener.unwrap_or_else(|error| panic!("no proxy: {error}"));
         let port = listener.local_addr().map_or(0, |address| address.port());
         let rules = Arc::<Mutex<Vec<Rule>>>::default();
-        let of_listener = rules.clone();
+        let weather = Arc::<Weather>::default();
+        let of_listener = (rules.clone(), weather.clone());
         thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
-                serve(client, server, &of_listener);
+                serve(client, server, &of_listener.0, &of_listener.1);
             }
         });
-        Self { port, rules }
+        Self { port, rules, weather }
     }
 
     /// Its address, in place of the server's.
@@ -130,6 +143,17 @@ impl Proxy {
         self.arm(text, Harm::CutReply)
     }
 
+    /// Drops every message about a grant from now on.
+    pub fn drop_messages(&self) {
+        self.weather.deaf.store(true, Ordering::Relaxed);
+    }
+
+    /// Delays each request by up to so many ms, so that those on different connections overtake
+    /// each other.
+    pub fn delay_requests(&self, ms: u64) {
+        self.weather.delay.store(ms, Ordering::Relaxed);
+    }
+
     fn arm(&self, text: &str, harm: Harm) -> Rule {
         let rule = Rule {
             text: text.as_bytes().to_vec(),
@@ -149,7 +173,40 @@ fn rule_for(rules: &Mutex<Vec<Rule>>, piece: &[u8]) -> Option<Rule> {
     Some(rules.remove(index))
 }
 
-fn serve(client: TcpStream, server: u16, rules: &Arc<Mutex<Vec<Rule>>>) {
+/// The piece without its messages about grants. They are small and written at once, so none is
+/// spread over two pieces.
+fn without_messages(piece: &[u8]) -> Vec<u8> {
+    let mut left = piece.to_vec();
+    for start in [&b">3\r\n$7\r\nmessage\r\n"[..], b"*3\r\n$7\r\nmessage\r\n"] {
+        let mut from = 0;
+        while let Some(at) = find(&left[from..], start).map(|at| at + from) {
+            let Some(end) = end_of_message(&left, at + start.len()) else { break };
+            if find(&left[at..end], b"\r\nG fl1-").is_some() {
+                left.drain(at..end);
+                from = at;
+            } else {
+                from = end;
+            }
+        }
+    }
+    left
+}
+
+fn find(text: &[u8], part: &[u8]) -> Option<usize> {
+    text.windows(part.len()).position(|window| window == part)
+}
+
+/// Where a message ends: behind its channel and its payload, `$LENGTH\r\nTEXT\r\n` each.
+fn end_of_message(text: &[u8], mut at: usize) -> Option<usize> {
+    for _ in 0..2 {
+        let line = find(text.get(at..)?, b"\r\n")? + at;
+        let length: usize = std::str::from_utf8(text.get(at + 1..line)?).ok()?.parse().ok()?;
+        at = line + 2 + length + 2;
+    }
+    (at <= text.len()).then_some(at)
+}
+
+fn serve(client: TcpStream, server: u16, rules: &Arc<Mutex<Vec<Rule>>>, weather: &Arc<Weather>) {
     let Ok(server) = TcpStream::connect((Ipv4Addr::LOCALHOST, server)) else {
         // As a server that is away: the connection is closed.
         return;
@@ -163,34 +220,45 @@ fn serve(client: TcpStream, server: u16, rules: &Arc<Mutex<Vec<Rule>>>) {
     // What is to become of the reply to the request that was forwarded last.
     let of_reply = Arc::<Mutex<Option<Rule>>>::default();
     let (for_reply, rules) = (of_reply.clone(), rules.clone());
+    let (of_requests, of_replies) = (weather.clone(), weather.clone());
     thread::spawn(move || {
         pump(client, &to_server, |piece| {
+            let longest = of_requests.delay.load(Ordering::Relaxed);
+            if longest > 0 {
+                thread::sleep(Duration::from_millis(boot_nanos() / 1000 % (longest + 1)));
+            }
             match rule_for(&rules, piece) {
                 Some(rule) if rule.harm == Harm::Hold => rule.hold(),
                 Some(rule) => *open(&for_reply) = Some(rule),
                 None => {}
             }
-            true
+            Some(piece.to_vec())
         });
     });
     thread::spawn(move || {
-        pump(server, &to_client, |_| {
-            let Some(rule) = open(&of_reply).take() else { return true };
+        pump(server, &to_client, |piece| {
+            let deaf = of_replies.deaf.load(Ordering::Relaxed);
+            let piece = if deaf { without_messages(piece) } else { piece.to_vec() };
+            let Some(rule) = open(&of_reply).take() else { return Some(piece) };
             match rule.harm {
                 Harm::CutReply => rule.set(Progress::Over),
                 Harm::Hold | Harm::HoldReply => rule.hold(),
             }
-            rule.harm != Harm::CutReply
+            (rule.harm != Harm::CutReply).then_some(piece)
         });
     });
 }
 
-/// Forwards what comes until a piece is not to be; then closes both sides.
-fn pump(mut from: TcpStream, mut to: &TcpStream, mut forward: impl FnMut(&[u8]) -> bool) {
+/// Forwards what is made of what comes, until a piece is not to be; then closes both sides.
+fn pump(
+    mut from: TcpStream,
+    mut to: &TcpStream,
+    mut forward: impl FnMut(&[u8]) -> Option<Vec<u8>>,
+) {
     let mut buffer = vec![0; 64 * 1024];
     while let Ok(count @ 1..) = from.read(&mut buffer) {
-        let piece = &buffer[..count];
-        if !forward(piece) || to.write_all(piece).is_err() {
+        let Some(piece) = forward(&buffer[..count]) else { break };
+        if to.write_all(&piece).is_err() {
             break;
         }
     }

@@ -13,6 +13,7 @@
     reason = "a test without its server has nothing better to do than to fail"
 )]
 
+mod clock;
 mod process;
 mod tls;
 
@@ -24,6 +25,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use clock::Clock;
 pub use tls::{Authority, Issued};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -42,6 +44,7 @@ pub struct TestServer {
     tls_port: Option<u16>,
     dir: PathBuf,
     args: Vec<String>,
+    clock: Option<Clock>,
     child: Mutex<Child>,
 }
 
@@ -53,7 +56,12 @@ impl TestServer {
 
     /// Starts a server with further arguments, such as `["--maxmemory", "4mb"]`.
     pub fn start_with(args: &[&str]) -> Self {
-        Self::start_as(args.iter().map(ToString::to_string).collect(), None)
+        Self::start_as(args.iter().map(ToString::to_string).collect(), None, false)
+    }
+
+    /// Starts a server whose clock can be set, with [`set_clock`](Self::set_clock).
+    pub fn start_with_clock() -> Self {
+        Self::start_as(Vec::new(), None, true)
     }
 
     /// Starts a server that speaks TLS, too, on another port, and shows this certificate.
@@ -79,20 +87,21 @@ impl TestServer {
             if clients { "yes" } else { "no" },
         );
         let args = args.split_whitespace().chain([versions]).map(str::to_owned).collect();
-        Self::start_as(args, Some(port))
+        Self::start_as(args, Some(port), false)
     }
 
-    fn start_as(mut args: Vec<String>, tls_port: Option<u16>) -> Self {
+    fn start_as(mut args: Vec<String>, tls_port: Option<u16>, clocked: bool) -> Self {
         let dir = create_dir();
+        let clock = clocked.then(|| Clock::new(&dir));
         let socket = dir.join(SOCKET).display().to_string();
         args.extend(["--unixsocket".to_owned(), socket]);
         let mut failure = String::new();
         for _ in 0..PORT_ATTEMPTS {
             let port = free_port();
-            match launch(port, &dir, &args) {
+            match launch(port, &dir, &args, clock.as_ref()) {
                 Ok(child) => {
                     let child = Mutex::new(child);
-                    return Self { port, tls_port, dir, args, child };
+                    return Self { port, tls_port, dir, args, clock, child };
                 }
                 Err(reason) => failure = reason,
             }
@@ -147,6 +156,14 @@ impl TestServer {
         self.signal(Signal::CONT);
     }
 
+    /// Lets the server's time of day differ from ours by so many ms, from now on.
+    pub fn set_clock(&self, ahead_ms: i64) {
+        match &self.clock {
+            Some(clock) => clock.set(ahead_ms),
+            None => panic!("the server was started without a clock of its own"),
+        }
+    }
+
     /// Kills the server (SIGKILL) and returns when it is gone; does nothing if it is gone already.
     pub fn kill(&self) {
         kill_and_reap(&mut self.child());
@@ -159,7 +176,7 @@ impl TestServer {
         // The port may be taken for a moment by somebody's outgoing connection.
         let give_up = Instant::now() + START_LIMIT;
         loop {
-            match launch(self.port, &self.dir, &self.args) {
+            match launch(self.port, &self.dir, &self.args, self.clock.as_ref()) {
                 Ok(started) => break *child = started,
                 Err(reason) if Instant::now() > give_up => panic!("{reason}"),
                 Err(_) => {}
@@ -224,8 +241,9 @@ fn free_port() -> u16 {
 }
 
 /// Starts the server's process and waits until this very process answers on the port.
-fn launch(port: u16, dir: &Path, args: &[String]) -> Result<Child, String> {
-    let mut child = process::spawn(port, dir, args)?;
+fn launch(port: u16, dir: &Path, args: &[String], clock: Option<&Clock>) -> Result<Child, String> {
+    let environment = clock.map(Clock::environment).unwrap_or_default();
+    let mut child = process::spawn(port, dir, args, &environment)?;
     let give_up = Instant::now() + START_LIMIT;
     let reason = loop {
         if matches!(answering_process(port), Ok(pid) if pid == child.id()) {

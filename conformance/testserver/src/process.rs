@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{LazyLock, mpsc};
 use std::thread;
@@ -29,7 +29,12 @@ static STARTER: LazyLock<mpsc::Sender<Request>> = LazyLock::new(|| {
 });
 
 /// Starts a server that writes its log into `dir`.
-pub(crate) fn spawn(port: u16, dir: &Path, args: &[String]) -> Result<Child, String> {
+pub(crate) fn spawn(
+    port: u16,
+    dir: &Path,
+    args: &[String],
+    environment: &[(String, PathBuf)],
+) -> Result<Child, String> {
     let named = std::env::var_os("FENCELOCK_REDIS_SERVER");
     // The servers that come as wheels have no TLS; Debian's has.
     let tls = args.iter().any(|arg| arg == "--tls-port");
@@ -44,6 +49,7 @@ pub(crate) fn spawn(port: u16, dir: &Path, args: &[String]) -> Result<Child, Str
         .arg("--dir")
         .arg(dir)
         .args(args)
+        .envs(environment.iter().map(|(name, value)| (name, value)))
         .current_dir(dir)
         .stdin(Stdio::null())
         .stdout(log)
