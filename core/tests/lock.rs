@@ -123,7 +123,7 @@ async fn max_hold_ends_a_lease_that_is_renewed() {
 async fn a_deleted_key_is_noticed_by_the_renewal() {
     let stage = Stage::new();
     let client = client(&stage).await;
-    let lease = client.lock("a").ttl(Duration::from_secs(1)).acquire().await.unwrap();
+    let lease = client.lock("a").ttl(Duration::from_secs(3)).acquire().await.unwrap();
     let _: u64 = stage.ask("DEL a");
     assert_eq!(lease.lost().await, LossReason::Refused);
 }

@@ -70,6 +70,11 @@ pub(super) fn failed(endpoint: &Endpoint, error: &io::Error) -> Error {
     }
 }
 
+/// Whether the connection ended, with nothing said about TLS.
+pub(super) fn was_cut(error: &io::Error) -> bool {
+    cause(error).is_none()
+}
+
 /// The error of a handshake without an answer.
 pub(super) fn silent(endpoint: &Endpoint) -> Error {
     Error::new(

@@ -74,8 +74,7 @@ pub(super) async fn open(endpoint: &Endpoint, by: Moment) -> Result<Box<dyn Dupl
             Box::new(Wire::new(open_tcp(endpoint, host, *port, by).await?))
         }
         (Place::Tcp { host, port, .. }, Some(tls)) => {
-            let wire = Wire::new(open_tcp(endpoint, host, *port, by).await?);
-            Box::new(shake_hands(endpoint, tls, wire, by).await?)
+            Box::new(open_tls(endpoint, tls, (host, *port), Wire::new, by).await?)
         }
     })
 }
@@ -92,8 +91,8 @@ pub(super) async fn open_blocking(endpoint: &Endpoint, by: Moment) -> Result<Blo
             Blocking::Tcp(open_tcp(endpoint, host, *port, by).await?.into_std().map_err(failed)?)
         }
         (Place::Tcp { host, port, .. }, Some(tls)) => {
-            let stream = open_tcp(endpoint, host, *port, by).await?;
-            let (stream, session) = shake_hands(endpoint, tls, stream, by).await?.into_inner();
+            let opened = open_tls(endpoint, tls, (host, *port), std::convert::identity, by).await?;
+            let (stream, session) = opened.into_inner();
             let stream = stream.into_std().map_err(failed)?;
             Blocking::Tls(Box::new(StreamOwned::new(session, stream)))
         }
@@ -137,16 +136,24 @@ async fn reached<T>(
     }
 }
 
-async fn shake_hands<S: AsyncRead + AsyncWrite + Unpin>(
+/// Opens a connection and agrees on TLS; once more if it was cut meanwhile, as plain connections
+/// are open by then, and what is cut later is repeated.
+async fn open_tls<S: AsyncRead + AsyncWrite + Unpin>(
     endpoint: &Endpoint,
     tls: &Tls,
-    stream: S,
+    (host, port): (&str, u16),
+    wrap: fn(TcpStream) -> S,
     by: Moment,
 ) -> Result<TlsStream<S>> {
-    let shaking = TlsConnector::from(tls.config.clone()).connect(tls.name.clone(), stream);
-    match tokio::time::timeout_at(by.for_timer(), shaking).await {
-        Ok(result) => result.map_err(|error| handshake::failed(endpoint, &error)),
-        Err(_) => Err(handshake::silent(endpoint)),
+    let mut again = true;
+    loop {
+        let stream = wrap(open_tcp(endpoint, host, port, by).await?);
+        let shaking = TlsConnector::from(tls.config.clone()).connect(tls.name.clone(), stream);
+        match tokio::time::timeout_at(by.for_timer(), shaking).await {
+            Ok(Err(error)) if again && handshake::was_cut(&error) => again = false,
+            Ok(result) => return result.map_err(|error| handshake::failed(endpoint, &error)),
+            Err(_) => return Err(handshake::silent(endpoint)),
+        }
     }
 }
 
