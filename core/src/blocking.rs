@@ -20,7 +20,6 @@ use crate::engine;
 use crate::error::{LossReason, Result};
 use crate::lock::patience;
 use crate::options::ClientOptions;
-use crate::wait::interrupted;
 
 /// As [`crate::Client`].
 #[derive(Clone, Debug)]
@@ -68,7 +67,7 @@ impl Client {
     ) -> Result<Self> {
         let url = url.to_owned();
         let connect = async move { crate::Client::connect_with(&url, options).await };
-        engine::block_on_unless(connect, interrupt)?.unwrap_or_else(|| Err(interrupted())).map(Self)
+        engine::block_on_with(connect, Some(interrupt)).map(Self)
     }
 
     /// As [`crate::Client::lazy`].
@@ -91,8 +90,17 @@ impl Client {
     ///
     /// As [`crate::Client::inspect`].
     pub fn inspect(&self, name: &str) -> Result<Inspection> {
+        self.inspect_with(name, None)
+    }
+
+    /// As [`inspect`](Self::inspect), for callers that can be interrupted.
+    ///
+    /// # Errors
+    ///
+    /// As [`crate::Client::inspect`], and `Cancelled` when `interrupt` said so.
+    pub fn inspect_with(&self, name: &str, interrupt: Option<Interrupt<'_>>) -> Result<Inspection> {
         let (client, name) = (self.0.clone(), name.to_owned());
-        engine::block_on(async move { client.inspect(&name).await })?
+        engine::block_on_with(async move { client.inspect(&name).await }, interrupt)
     }
 
     /// As [`crate::Client::close`].
@@ -254,7 +262,17 @@ impl Lease {
     ///
     /// As [`crate::Lease::renew`].
     pub fn renew(&self) -> Result<()> {
-        self.0.renew_blocking()
+        self.renew_with(None)
+    }
+
+    /// As [`renew`](Self::renew), for callers that can be interrupted: the renewal itself goes on
+    /// in the background.
+    ///
+    /// # Errors
+    ///
+    /// As [`crate::Lease::renew`], and `Cancelled` when `interrupt` said so.
+    pub fn renew_with(&self, interrupt: Option<Interrupt<'_>>) -> Result<()> {
+        self.0.renew_blocking(interrupt)
     }
 
     /// As [`crate::Lease::release`]; through a reference, so that a second release is told.
@@ -263,7 +281,17 @@ impl Lease {
     ///
     /// As [`crate::Lease::release`], and `NotHeld` if it was released before.
     pub fn release(&self) -> Result<()> {
-        self.0.release_blocking()
+        self.release_with(None)
+    }
+
+    /// As [`release`](Self::release), for callers that can be interrupted: the release itself
+    /// goes on in the background.
+    ///
+    /// # Errors
+    ///
+    /// As [`release`](Self::release), and `Cancelled` when `interrupt` said so.
+    pub fn release_with(&self, interrupt: Option<Interrupt<'_>>) -> Result<()> {
+        self.0.release_blocking(interrupt)
     }
 
     /// As [`crate::Lease::abandon`].

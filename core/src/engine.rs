@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 use crate::backend::Interrupt;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fork;
-use crate::wait::INTERRUPT_CHECK;
+use crate::wait::{INTERRUPT_CHECK, interrupted};
 
 static ENGINE: ArcSwapOption<Engine> = ArcSwapOption::const_empty();
 
@@ -100,26 +100,33 @@ pub(crate) async fn run<T: Send + 'static>(
     future: impl Future<Output = T> + Send + 'static,
 ) -> Result<T> {
     let mut task = AbortOnDrop(handle()?.spawn(future));
-    (&mut task.0).await.map_err(|error| {
-        Error::new(
-            ErrorKind::Internal,
-            format!("the engine gave an operation up: {error}"),
-            "report this as a bug of fencelock",
-        )
-    })
+    (&mut task.0).await.map_err(|error| given_up(&error))
 }
 
-/// Blocks the calling thread, which must not be inside a runtime, until the engine has run it.
+/// Blocks the calling thread, which must not be inside a runtime, until the engine has run it, or
+/// `interrupt`, asked about every 50 ms, says to give up: then the future is dropped.
+pub(crate) fn block_on_with<T: Send + 'static>(
+    future: impl Future<Output = Result<T>> + Send + 'static,
+    interrupt: Option<Interrupt<'_>>,
+) -> Result<T> {
+    match interrupt {
+        Some(interrupt) => {
+            block_on_unless(future, interrupt)?.unwrap_or_else(|| Err(interrupted()))
+        }
+        None => block_on(future)?,
+    }
+}
+
+/// As [`block_on_with`], without an end.
 pub(crate) fn block_on<T: Send + 'static>(
     future: impl Future<Output = T> + Send + 'static,
 ) -> Result<T> {
     let (send, receive) = std::sync::mpsc::sync_channel(1);
     handle()?.spawn(async move { send.send(future.await) });
-    receive.recv().map_err(|_| given_up())
+    receive.recv().map_err(|error| given_up(&error))
 }
 
-/// As [`block_on`], for a caller that can be interrupted: `interrupt` is asked about every 50 ms
-/// whether to give up; then the future is dropped and the answer is `None`.
+/// As [`block_on_with`]; `None` is the answer of one that was interrupted.
 pub(crate) fn block_on_unless<T: Send + 'static>(
     future: impl Future<Output = T> + Send + 'static,
     interrupt: Interrupt<'_>,
@@ -134,15 +141,16 @@ pub(crate) fn block_on_unless<T: Send + 'static>(
                 task.abort();
                 return Ok(None);
             }
-            Err(RecvTimeoutError::Disconnected) => return Err(given_up()),
+            Err(error @ RecvTimeoutError::Disconnected) => return Err(given_up(&error)),
         }
     }
 }
 
-fn given_up() -> Error {
+/// The error of a task that ended without an outcome.
+pub(crate) fn given_up(why: &dyn std::fmt::Display) -> Error {
     Error::new(
         ErrorKind::Internal,
-        "the engine gave an operation up",
+        format!("the engine gave an operation up: {why}"),
         "report this as a bug of fencelock",
     )
 }

@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 use crate::backend::Claim;
 use crate::client::Session;
 use crate::clock::Moment;
+use crate::engine;
 use crate::error::{Error, LossReason, Result};
 use crate::lease::Holding;
 use crate::token::Token;
@@ -99,7 +100,7 @@ impl Keeper {
         let sooner = due < book.asleep_until;
         if !book.running {
             book.running = true;
-            crate::engine::spawn(run(Arc::downgrade(session), self.wake.clone()));
+            engine::spawn(run(Arc::downgrade(session), self.wake.clone()));
         } else if sooner {
             self.wake.notify_one();
         }
@@ -152,7 +153,12 @@ impl Keeper {
             }
             settled.await;
         }
-        renew(session, vec![holding.clone()]).await.map_or(Ok(()), Err)
+        let (session, holding) = (session.clone(), holding.clone());
+        // A task of its own: given up halfway, the extension would be under way for ever, and the
+        // lease never be renewed again.
+        let renewal = tokio::spawn(async move { renew(&session, vec![holding]).await });
+        let failure = renewal.await.unwrap_or_else(|error| Some(engine::given_up(&error)));
+        failure.map_or(Ok(()), Err)
     }
 }
 
@@ -219,7 +225,7 @@ async fn run(session: Weak<Session>, wake: Arc<Notify>) {
             let (renewals, next) = session.keeper.book().turn(Moment::now());
             if !renewals.is_empty() {
                 let session = session.clone();
-                crate::engine::spawn(async move { drop(renew(&session, renewals).await) });
+                engine::spawn(async move { drop(renew(&session, renewals).await) });
             }
             next
         };

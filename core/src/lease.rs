@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
-use crate::backend::{Claim, Released};
+use crate::backend::{Claim, Interrupt, Released};
 use crate::client::{Session, UnderWay};
 use crate::clock::Moment;
 use crate::engine;
@@ -269,8 +269,8 @@ impl Lease {
         engine::run(self.renewal()?).await?.map_err(|error| error.at(self.name()))
     }
 
-    pub(crate) fn renew_blocking(&self) -> Result<()> {
-        engine::block_on(self.renewal()?)?.map_err(|error| error.at(self.name()))
+    pub(crate) fn renew_blocking(&self, interrupt: Option<Interrupt<'_>>) -> Result<()> {
+        engine::block_on_with(self.renewal()?, interrupt).map_err(|error| error.at(self.name()))
     }
 
     pub(crate) fn renewal(&self) -> Result<impl Future<Output = Result<()>> + Send + 'static> {
@@ -307,11 +307,15 @@ impl Lease {
 
     /// As [`release`](Self::release), on the calling thread; callable through a reference, so
     /// that a second release has an answer.
-    pub(crate) fn release_blocking(&self) -> Result<()> {
+    pub(crate) fn release_blocking(&self, interrupt: Option<Interrupt<'_>>) -> Result<()> {
         let releasing = self.begin_release()?;
+        let mut never = || false;
         let answer = match releasing.session.backend.direct() {
-            Some(direct) => direct.release(&self.holding.claim, releasing.by),
-            None => engine::block_on(releasing.request())?,
+            Some(direct) => {
+                let interrupt = interrupt.unwrap_or(&mut never);
+                direct.release(&self.holding.claim, releasing.by, interrupt)
+            }
+            None => engine::block_on_with(releasing.request(), interrupt),
         };
         releasing.finish(answer)
     }

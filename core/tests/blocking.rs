@@ -353,3 +353,28 @@ fn a_lease_outlives_a_broken_connection() {
     }
     lease.release().unwrap();
 }
+
+#[test]
+fn an_interrupt_ends_any_call_on_a_silent_server() {
+    let stage = Stage::new();
+    let client = Client::connect(&stage.url()).unwrap();
+    let given_back = client.lock("a").acquire().unwrap();
+    let kept = client.lock("b").ttl(Duration::from_secs(3)).acquire().unwrap();
+    stage.server.pause();
+    let errors = [
+        client.inspect_with("a", Some(&mut || true)).unwrap_err(),
+        kept.renew_with(Some(&mut || true)).unwrap_err(),
+        given_back.release_with(Some(&mut || true)).unwrap_err(),
+    ];
+    stage.server.resume();
+    assert!(errors.iter().all(|error| error.kind() == ErrorKind::Cancelled), "{errors:?}");
+    assert_eq!(given_back.release().unwrap_err().kind(), ErrorKind::NotHeld);
+    eventually("the release goes on in the background", || stage.is_clean("a"));
+    // A renewal that nobody waits for any more must not be the last one.
+    let end = Instant::now() + Duration::from_millis(4500);
+    eventually("the lease is renewed beyond its TTL", || {
+        assert!(kept.is_held());
+        Instant::now() > end
+    });
+    kept.release().unwrap();
+}

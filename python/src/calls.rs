@@ -49,21 +49,29 @@ pub(crate) fn check_running(py: Python<'_>) -> PyResult<()> {
 /// What asks, during a wait, whether to give it up.
 pub(crate) type Interrupt<'a> = Option<&'a mut (dyn FnMut() -> bool + Send)>;
 
-/// As [`calling`], for a wait that signal handlers can end, Ctrl-C above all. They run in the
-/// main thread only; the others wait without ever coming back in between.
+/// As [`calling`], for a wait that signal handlers can end, Ctrl-C above all.
 pub(crate) fn waiting<T: Send>(
     py: Python<'_>,
     work: impl FnOnce(Interrupt<'_>) -> Result<T, Error> + Send,
 ) -> PyResult<T> {
+    interruptible(py, |interrupt| calling(py, || work(interrupt)))
+}
+
+/// Makes a call that signal handlers can end. They run in the main thread only; the others wait
+/// without ever coming back in between.
+pub(crate) fn interruptible<T>(
+    py: Python<'_>,
+    call: impl FnOnce(Interrupt<'_>) -> PyResult<T>,
+) -> PyResult<T> {
     if !on_main_thread(py)? {
-        return calling(py, || work(None));
+        return call(None);
     }
     let mut raised = None;
     let mut interrupt = || {
         raised = Python::attach(|py| py.check_signals().err());
         raised.is_some()
     };
-    let answer = calling(py, || work(Some(&mut interrupt)));
+    let answer = call(Some(&mut interrupt));
     // What came in spite of it is dropped, and so given back.
     raised.map_or(answer, Err)
 }

@@ -4,7 +4,7 @@ use fencelock::{ClientOptions, Holder, Inspection, blocking};
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
-use crate::calls::{calling, waiting};
+use crate::calls::waiting;
 use crate::error::failed;
 use crate::options::{TlsParts, seconds, text, tls};
 use crate::port::{Operation, Port, begun};
@@ -55,7 +55,7 @@ impl Client {
     #[pyo3(signature = (name, /))]
     fn inspect(&self, py: Python<'_>, name: &Bound<'_, PyString>) -> PyResult<InspectionParts> {
         let name = text(name)?;
-        let seen = calling(py, || self.inner.inspect(&name))?;
+        let seen = waiting(py, |interrupt| self.inner.inspect_with(&name, interrupt))?;
         Ok(inspection_parts(seen))
     }
 

@@ -7,7 +7,7 @@ use fencelock_bridge::{Event, queue};
 use pyo3::exceptions::PyResourceWarning;
 use pyo3::prelude::*;
 
-use crate::calls::{calling, finishing};
+use crate::calls::{finishing, interruptible, waiting};
 use crate::error::failed;
 use crate::options::seconds;
 use crate::port::{Operation, Port, begun};
@@ -56,11 +56,11 @@ impl Lease {
     }
 
     fn renew(&self, py: Python<'_>) -> PyResult<()> {
-        calling(py, || self.inner.renew())
+        waiting(py, |interrupt| self.inner.renew_with(interrupt))
     }
 
     fn release(&self, py: Python<'_>) -> PyResult<()> {
-        finishing(py, || self.inner.release())
+        interruptible(py, |interrupt| finishing(py, || self.inner.release_with(interrupt)))
     }
 
     /// As `renew`.

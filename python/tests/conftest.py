@@ -24,6 +24,9 @@ import fencelock
 LIMIT = 30.0
 """Seconds that nothing here takes unless it hangs."""
 
+LONG = os.environ.get("FENCELOCK_LONG") == "1"
+"""Whether repeated tests may take minutes, as in `make test-all`."""
+
 
 def eventually(condition: Callable[[], object], what: str = "the condition") -> None:
     """Waits until a condition holds that cannot be waited for otherwise."""

@@ -176,8 +176,9 @@ pub(crate) trait Direct {
         interrupt: Interrupt<'_>,
     ) -> Result<Answer>;
 
-    /// As [`Backend::release`].
-    fn release(&self, claim: &Claim, by: Moment) -> Result<Released>;
+    /// As [`Backend::release`]. When `interrupt` says so it ends with `Cancelled`, and the server
+    /// may carry it out or not: the caller repeats it.
+    fn release(&self, claim: &Claim, by: Moment, interrupt: Interrupt<'_>) -> Result<Released>;
 }
 
 /// The error of a backend that does not know what it was answered.

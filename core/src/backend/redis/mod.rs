@@ -383,9 +383,9 @@ impl Direct for RedisBackend {
         }
     }
 
-    fn release(&self, claim: &Claim, by: Moment) -> Result<Released> {
+    fn release(&self, claim: &Claim, by: Moment, interrupt: Interrupt<'_>) -> Result<Released> {
         let call = self.core.speaker.release(claim);
-        let mut answer = self.core.call_direct(&call, by);
+        let mut answer = self.core.call_direct(&call, by, interrupt);
         let mut repeated = false;
         for _ in 1..RELEASE_TRIES {
             if !answer.as_ref().is_err_and(Error::is_ambiguous) {
@@ -394,7 +394,7 @@ impl Direct for RedisBackend {
             // The other pooled connections may have been closed by the server, too.
             self.core.pool.clear();
             repeated = true;
-            answer = self.core.call_direct(&call, by);
+            answer = self.core.call_direct(&call, by, interrupt);
         }
         read_release(answer, repeated)
     }
@@ -413,10 +413,9 @@ impl Core {
         }
     }
 
-    fn call_direct(&self, call: &Call, by: Moment) -> Result<Value> {
-        let mut never = || false;
-        let mut connection = self.direct(by, &mut never).map_err(Failure::into_error)?;
-        let result = connection.call(call, by, &mut never);
+    fn call_direct(&self, call: &Call, by: Moment, interrupt: Interrupt<'_>) -> Result<Value> {
+        let mut connection = self.direct(by, interrupt).map_err(Failure::into_error)?;
+        let result = connection.call(call, by, interrupt);
         if result.as_ref().err().is_none_or(Failure::answered) {
             self.pool.put(connection);
         }
