@@ -1,0 +1,103 @@
+"""Hosts that become daemons as Celery does: fork twice, and close every descriptor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from conftest import Program
+
+DAEMON = """
+import gc, os, socket, sys, threading, time, traceback
+import fencelock
+
+client = fencelock.connect()
+lock = client.lock(sys.argv[1], ttl=2)
+free = client.lock(sys.argv[1] + "-free", ttl=2)
+lease = lock.acquire()
+later = []
+waiter = threading.Thread(target=lambda: later.append(lock.acquire()))
+waiter.start()
+while client.inspect(lock.name).waiters == 0:
+    pass
+report = __file__ + ".report"
+used = [int(number) for number in os.listdir("/proc/self/fd")]
+
+def daemon():
+    os.closerange(0, os.sysconf("SC_OPEN_MAX"))
+    # Files and sockets under each number that something of ours had.
+    foreign = []
+    while len(foreign) <= max(used) + 8:
+        file = os.open(f"{report}.{len(foreign)}", os.O_RDWR | os.O_CREAT)
+        foreign.append(file)
+        ends = socket.socketpair()
+        foreign += [end.detach() for end in ends]
+    identities = [os.fstat(number) for number in foreign]
+
+    assert lease.lost_reason() is fencelock.LossReason.FORKED
+    with free as own:
+        own.renew()
+        assert client.inspect(lock.name).holder.fence > 0
+        try:
+            lock.acquire(timeout=0.1)
+        except fencelock.AcquireTimeoutError:
+            pass
+        else:
+            raise AssertionError
+    # What workers of a daemon do.
+    for _ in range(2):
+        pid = os.fork()
+        if pid == 0:
+            with free:
+                pass
+            os._exit(0)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    with free:
+        pass
+    globals().pop("lease")
+    gc.collect()
+    client.close()
+
+    for number, identity in zip(foreign, identities, strict=True):
+        now = os.fstat(number)
+        assert (now.st_dev, now.st_ino, now.st_size) == (
+            identity.st_dev, identity.st_ino, identity.st_size
+        ), number
+    for first, second in zip(foreign[1::3], foreign[2::3], strict=True):
+        os.write(first, b"only this")
+        assert os.read(second, 100) == b"only this"
+
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() > 0:
+        os._exit(0)
+    try:
+        daemon()
+        outcome = "daemon"
+    except BaseException:
+        outcome = traceback.format_exc()
+    with open(report + ".part", "w") as file:
+        file.write(outcome)
+    os.rename(report + ".part", report)
+    sys.exit(0)
+
+assert os.waitstatus_to_exitcode(os.wait()[1]) == 0
+while not os.path.exists(report):
+    lease.check()
+    time.sleep(0.01)
+with open(report) as file:
+    print(file.read(), flush=True)
+lease.renew()
+lease.release()
+waiter.join()
+later[0].release()
+print("parent", flush=True)
+"""
+
+
+def test_daemon_that_closes_every_descriptor_works_anew(
+    program: Callable[[str], Program],
+) -> None:
+    daemon = program(DAEMON)
+    daemon.expect("daemon")
+    daemon.expect("parent")
+    assert daemon.end() == (0, "")
