@@ -16,6 +16,7 @@ mod faults;
 mod foreign;
 mod leases;
 mod loss;
+mod outages;
 mod processes;
 mod secrets;
 mod waiting;
@@ -57,6 +58,7 @@ fn main() -> ExitCode {
         processes::ALL,
         connections::ALL,
         faults::ALL,
+        outages::ALL,
         wire::ALL,
         bad_input::ALL,
         foreign::ALL,
