@@ -136,6 +136,11 @@ impl Session {
         withdrawal::withdraw(claim, straggling, |by| self.backend.withdraw(claim, by)).await;
     }
 
+    /// Withdraws a claim again whose withdrawal was heard, but perhaps before its last request.
+    pub(crate) async fn withdraw_late(&self, claim: &Claim) {
+        withdrawal::withdraw_late(claim, |by| self.backend.withdraw(claim, by)).await;
+    }
+
     pub(crate) fn is_of_this_process(&self) -> bool {
         self.generation == fork::generation()
     }

@@ -15,8 +15,7 @@ const ANSWER: Duration = Duration::from_secs(1);
 
 /// Withdraws a claim each second until the server has answered, or the claim has surely lapsed
 /// by itself. Where a request for it may still be on its way on a connection that broke
-/// (`straggling`), withdraws it again after 1 s and after the TTL (protocol, "The client's
-/// part", 6).
+/// (`straggling`), goes on with [`withdraw_late`] (protocol, "The client's part", 6).
 pub(crate) async fn withdraw<'a>(
     claim: &Claim,
     straggling: bool,
@@ -33,9 +32,16 @@ pub(crate) async fn withdraw<'a>(
         }
         sleep(PAUSE).await;
     }
-    if !straggling {
-        return;
+    if straggling {
+        withdraw_late(claim, cancel).await;
     }
+}
+
+/// Withdraws a claim that was withdrawn before once more after 1 s, and after the TTL.
+pub(crate) async fn withdraw_late<'a>(
+    claim: &Claim,
+    cancel: impl Fn(Moment) -> Boxed<'a, Result<()>>,
+) {
     for pause in [PAUSE, claim.ttl()] {
         sleep(pause).await;
         match cancel(Moment::now() + claim.ttl().max(ANSWER)).await {

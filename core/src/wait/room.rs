@@ -301,8 +301,10 @@ async fn give_up(session: Arc<Session>, mut waiter: Waiter) {
     let time = Moment::now().since(waiter.since);
     let error = waiter.trouble.take().unwrap_or_else(|| timed_out(time));
     waiter.slot.fill(Err(error.at(&waiter.claim.name)));
-    if !heard || waiter.unsure {
+    if !heard {
         session.withdraw(&waiter.claim, waiter.unsure).await;
+    } else if waiter.unsure {
+        session.withdraw_late(&waiter.claim).await;
     }
 }
 
