@@ -285,7 +285,7 @@ leases[0].release()
 def test_ctrl_c_is_heard_within_100_ms(own_server: Server, name: str, tmp_path: Path) -> None:
     path = tmp_path / "latency.py"
     path.write_text(LATENCY)
-    pid, rounds = str(own_server.process.pid), str(60 if LONG else 8)
+    pid, rounds = str(own_server.process.pid), str(30 if LONG else 8)
     latency = Program(path, own_server.url, name, pid, rounds)
     code, output = latency.end()
     assert code == 0, output
