@@ -12,7 +12,16 @@ import sys
 
 from harness.child import Failed
 from harness.contenders import CONTENDERS, FLOOR, OUT, TRIP, Contender, build
-from harness.measure import Entrant, Pause, enter, handoff_turn, in_rounds, pair_turn, trip_turn
+from harness.measure import (
+    Entrant,
+    Pause,
+    enter,
+    flight_turn,
+    handoff_turn,
+    in_rounds,
+    pair_turn,
+    trip_turn,
+)
 from harness.report import environment, markdown, results
 from harness.server import Server
 
@@ -30,10 +39,12 @@ def arguments() -> argparse.Namespace:
     known = ", ".join(c.name for c in CONTENDERS)
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", type=names, help=f"some of: {known} (the yardsticks always run)")
-    parser.add_argument("--measure", type=names, default=["m1", "m2"], help="m1,m2")
+    parser.add_argument("--measure", type=names, default=["m1", "m2", "m3"], help="m1,m2,m3")
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--pairs", type=int, default=500, help="M1: per turn")
     parser.add_argument("--handoffs", type=int, default=20, help="M2: per turn")
+    parser.add_argument("--in-flight", type=int, default=1000, help="M3: locks at once")
+    parser.add_argument("--sections", type=int, default=3, help="M3: of each lock, per turn")
     pause = "M2: from waiting to the release, between so many ms"
     parser.add_argument("--pause", type=limits, default=(5.0, 30.0), metavar="LOW,HIGH", help=pause)
     parser.add_argument("--quick", action="store_true", help="seconds instead of minutes")
@@ -43,7 +54,7 @@ def arguments() -> argparse.Namespace:
     chosen = parser.parse_args()
     if chosen.quick:
         chosen.rounds, chosen.pairs, chosen.handoffs = 5, 200, 5
-    if unknown := set(chosen.measure) - {"m1", "m2"}:
+    if unknown := set(chosen.measure) - {"m1", "m2", "m3"}:
         parser.error(f"no such measure: {', '.join(sorted(unknown))}")
     if unknown := set(chosen.only or ()) - {c.name for c in CONTENDERS}:
         parser.error(f"no such contender: {', '.join(sorted(unknown))}; there are {known}")
@@ -78,6 +89,10 @@ def measure(entrants: list[Entrant], chosen: argparse.Namespace, server: Server)
         trip = trip_turn(chosen.handoffs, pause)
         able = [e for e in entrants if e.can("handoff") or e.name == TRIP]
         in_rounds(able, chosen.rounds, lambda e: (trip if e.name == TRIP else handoff)(e), dice)
+    if "m3" in chosen.measure:
+        print("measuring M3, many locks in flight", file=sys.stderr)
+        able = [e for e in entrants if e.can("flight")]
+        in_rounds(able, chosen.rounds, flight_turn(chosen.in_flight, chosen.sections), dice)
 
 
 def main() -> int:
@@ -103,6 +118,8 @@ def main() -> int:
         "pairs_per_turn": chosen.pairs,
         "handoffs_per_turn": chosen.handoffs,
         "pause_ms": chosen.pause,
+        "in_flight": chosen.in_flight,
+        "sections_in_flight_per_turn": chosen.sections,
         "seed": chosen.seed,
     }
     run |= results(entrants, failed)

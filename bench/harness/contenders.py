@@ -17,6 +17,7 @@ CARGO_TARGET = ROOT / os.environ.get("CARGO_TARGET_DIR", "target")
 
 FLOOR = "floor"
 TRIP = "trip"
+ASYNCIO_PEER = "redis-aio"
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,9 @@ CONTENDERS = [
     _rust("blocking", "ours, fencelock::blocking"),
     _rust("async", "ours, fencelock on Tokio"),
     _python("fencelock-python", "ours, Python, synchronous", "fencelock_py.py"),
+    _python("fencelock-aio", "ours, Python, asyncio", "fencelock_aio.py"),
     _python("redis-py", "redis-py's Lock with the hiredis parser", "redis_py.py"),
+    _python(ASYNCIO_PEER, "redis.asyncio's Lock with the hiredis parser", "redis_aio.py"),
 ]
 
 

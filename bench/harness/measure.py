@@ -1,4 +1,4 @@
-"""The two measures. Every sample is kept per round, so that ratios compare the same moments."""
+"""The three measures. Every sample is kept per round, so that ratios compare the same moments."""
 
 from __future__ import annotations
 
@@ -39,6 +39,7 @@ class Entrant:
     other: Child
     pairs: list[list[int]] = field(default_factory=list)
     handoffs: list[list[int]] = field(default_factory=list)
+    flights: list[list[int]] = field(default_factory=list)
     trips: list[list[int]] = field(default_factory=list)
     counts: list[Counts] = field(default_factory=list)
     failure: str | None = None
@@ -91,6 +92,17 @@ def pair_turn(pairs: int) -> Callable[[Entrant], None]:
         # The warm-up: caches were filled by somebody else since this one's last turn.
         entrant.one.ask(f"pair {entrant.lock} {max(10, pairs // 5)}")
         entrant.pairs.append([int(n) for n in entrant.one.ask(f"pair {entrant.lock} {pairs}")])
+
+    return turn
+
+
+def flight_turn(tasks: int, sections: int) -> Callable[[Entrant], None]:
+    """M3: so many locks of one process in flight at once, each taken and given back in turn."""
+
+    def turn(entrant: Entrant) -> None:
+        entrant.one.ask(f"flight {entrant.lock} {tasks} 1")
+        took = int(entrant.one.ask(f"flight {entrant.lock} {tasks} {sections}")[0])
+        entrant.flights.append([round(took / (tasks * sections))])
 
     return turn
 

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from harness.contenders import FLOOR, ROOT, TRIP
+from harness.contenders import ASYNCIO_PEER, FLOOR, ROOT, TRIP
 from harness.measure import Entrant
 
 Rounds = list[list[int]]
@@ -61,11 +61,14 @@ def results(entrants: Iterable[Entrant], failed: dict[str, str]) -> dict[str, An
     whole = {e.name: e for e in entrants if e.failure is None}
     floor = whole[FLOOR].pairs if FLOOR in whole else None
     trips = whole[TRIP].trips if TRIP in whole else None
-    m1, m2 = {}, {}
+    slow = whole[ASYNCIO_PEER].flights if ASYNCIO_PEER in whole else None
+    m1, m2, m3 = {}, {}, {}
     for name, entrant in whole.items():
         about = {"about": entrant.contender.about}
         if entrant.pairs:
             m1[name] = about | summary(entrant.pairs, floor)
+        if entrant.flights:
+            m3[name] = about | summary(entrant.flights, slow)
         if entrant.handoffs:
             row = f"{TRIP}-after-pause" if name == TRIP else name
             m2[row] = about | summary(entrant.handoffs, trips)
@@ -76,7 +79,7 @@ def results(entrants: Iterable[Entrant], failed: dict[str, str]) -> dict[str, An
             trips, trips
         )
     failures = failed | {e.name: e.failure for e in entrants if e.failure is not None}
-    return {"m1_uncontended_pair": m1, "m2_handoff": m2, "failed": failures}
+    return {"m1_uncontended_pair": m1, "m2_handoff": m2, "m3_in_flight": m3, "failed": failures}
 
 
 def environment(server_version: str, core: int) -> dict[str, Any]:
@@ -125,6 +128,12 @@ The ratio is the median of each round's p50 over the yardstick's p50 of the same
             section = figures.get("per_section", {"requests": "-", "script_calls": "-"})
             counts = (str(section["requests"]), str(section["script_calls"]))
             lines += _row(name, *_times(figures), _ratio(figures), *counts)
+    if m3 := run["m3_in_flight"]:
+        lines += ["", f"## M3: {settings['in_flight']} locks in flight from one process", ""]
+        lines += _row("contender", "sections per s", f"ratio of times to {ASYNCIO_PEER}")
+        lines += _row("---", "---:", "---:")
+        for name, figures in m3.items():
+            lines += _row(name, f"{1e9 / figures['p50_ns']:.0f}", _ratio(figures))
     if failed := run["failed"]:
         lines += ["", "## Not measured", ""]
         lines += [f"- {name}: {reason}" for name, reason in failed.items()]

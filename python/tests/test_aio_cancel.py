@@ -196,7 +196,7 @@ def test_a_lease_that_nobody_took_is_not_warned_about(
     # Warnings are errors here: what was never handed over is released, not discarded.
     async def main() -> None:
         async with fencelock.aio.connect(url) as client:
-            waiting = _port.wait(client.lock(name, ttl=60)._native.begin_acquire, None)
+            waiting = _port.Wait(None, client.lock(name, ttl=60)._native.begin_acquire, None)
             native = await waiting.future
             assert isinstance(native, _native.Lease)
             del native, waiting

@@ -51,19 +51,6 @@ class Port:
                 "asyncio's SelectorEventLoop or uvloop"
             ) from None
 
-    def belongs_to(self, loop: asyncio.AbstractEventLoop) -> bool:
-        """Whether it is this loop's."""
-        return self._loop() is loop
-
-    def begin(
-        self, future: Future, begin: Begin[P], *args: P.args, **kwargs: P.kwargs
-    ) -> tuple[int, object]:
-        """Begins an operation whose outcome goes to the future."""
-        number = next(self._numbers)
-        operation = begin(self._native, number, *args, **kwargs)
-        self._waiting[number] = future
-        return number, operation
-
     def forget(self, number: int) -> None:
         """Nobody waits for this any more: what comes all the same is given back."""
         self._waiting.pop(number, None)
@@ -85,13 +72,19 @@ class Wait:
 
     __slots__ = ("_number", "_operation", "future")
 
-    def __init__(self, future: Future, begin: Begin[P], *args: P.args, **kwargs: P.kwargs) -> None:
-        if not _events.running:
-            _events.start()
-        self.future = future
-        self._number, self._operation = _port(future.get_loop()).begin(
-            future, begin, *args, **kwargs
-        )
+    def __init__(
+        self, future: Future | None, begin: Begin[P], *args: P.args, **kwargs: P.kwargs
+    ) -> None:
+        """Begins it for the running loop."""
+        loop = asyncio.get_running_loop()
+        known = _ports.get(id(loop))
+        port = None if known is None else known()
+        if port is None or port._loop() is not loop:
+            port = _open(loop)
+        self.future = loop.create_future() if future is None else future
+        self._number = number = next(port._numbers)
+        self._operation = begin(port._native, number, *args, **kwargs)
+        port._waiting[number] = self.future
 
     def give_up(self) -> None:
         """Leaves nothing behind, whether the outcome has come or not."""
@@ -109,24 +102,19 @@ class Wait:
                 outcome.give_back()
 
 
-def wait(begin: Begin[P], *args: P.args, **kwargs: P.kwargs) -> Wait:
-    """Begins an operation for the running loop."""
-    return Wait(asyncio.get_running_loop().create_future(), begin, *args, **kwargs)
-
-
 def watch(lease: _native.Lease, told: Callable[[str | None], object]) -> None:
     """Calls back in the running loop when the lease is lost, with the reason, or released.
 
     However the lease ends, the outcome comes: there is nothing to give up.
     """
-    waiting = wait(lease.begin_watch)
+    waiting = Wait(None, lease.begin_watch)
     # The operation must be kept for as long as its future.
     waiting.future.add_done_callback(lambda future: told(waiting.future.result()))
 
 
 async def outcome(begin: Begin[P], *args: P.args, **kwargs: P.kwargs) -> Any:  # noqa: ANN401
     """Carries out an operation; cancelled, it leaves nothing behind."""
-    waiting = wait(begin, *args, **kwargs)
+    waiting = Wait(None, begin, *args, **kwargs)
     try:
         return await waiting.future
     except FencelockError:
@@ -160,14 +148,13 @@ _ports: dict[int, ref[Port]] = {}
 def _find(loop: asyncio.AbstractEventLoop) -> Port | None:
     known = _ports.get(id(loop))
     port = None if known is None else known()
-    return port if port is not None and port.belongs_to(loop) else None
+    return port if port is not None and port._loop() is loop else None
 
 
-def _port(loop: asyncio.AbstractEventLoop) -> Port:
-    port = _find(loop)
-    if port is None:
-        port = Port(loop)
-        _ports[id(loop)] = ref(port)
+def _open(loop: asyncio.AbstractEventLoop) -> Port:
+    _events.start()
+    port = Port(loop)
+    _ports[id(loop)] = ref(port)
     return port
 
 

@@ -1,0 +1,30 @@
+"""fencelock's asyncio API, at its defaults (TTL 10 s, renewed)."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import sys
+from collections.abc import Awaitable
+
+import fencelock.aio
+from py_serve_aio import serve
+
+
+async def main() -> None:
+    # `maturin develop` points into the source tree, and builds without optimisation.
+    if "site-packages" not in fencelock.__file__:
+        sys.exit("fencelock is a development install; pip install ./python makes a release build")
+    client = await fencelock.aio.connect(sys.argv[1])
+
+    @functools.cache
+    def described(name: str) -> fencelock.aio.Lock:
+        return client.lock(name, ttl=10)
+
+    def acquire(name: str) -> Awaitable[fencelock.aio.Lease]:
+        return described(name).acquire()
+
+    await serve("fencelock-aio", acquire, fencelock.aio.Lease.release)
+
+
+asyncio.run(main())
