@@ -206,6 +206,7 @@ impl Shared {
         if self.closed.load(Ordering::Acquire) {
             return Err(Error::closed());
         }
+        fork::notice_stripping();
         loop {
             let current = self.session.load();
             if let Some(session) = current.get() {

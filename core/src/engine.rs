@@ -26,6 +26,7 @@ struct Engine {
 /// The engine of this process, started if it does not run yet.
 pub(crate) fn handle() -> Result<Handle> {
     fork::watch();
+    fork::notice_stripping();
     let generation = fork::generation();
     loop {
         let current = ENGINE.load_full();
@@ -60,7 +61,20 @@ fn start() -> Result<(Handle, tokio::sync::oneshot::Sender<()>)> {
             "check the process's limits on threads and descriptors",
         )
     };
-    let runtime = Builder::new_current_thread().enable_all().build().map_err(failed)?;
+    fork::post_sentinel().map_err(failed)?;
+    let generation = fork::generation();
+    // An engine whose descriptors are gone must not touch the numbers that they had.
+    let stop_if_stripped = move || {
+        while generation != fork::generation() || fork::is_stripped() {
+            std::thread::park();
+        }
+    };
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .on_thread_park(stop_if_stripped)
+        .on_thread_unpark(stop_if_stripped)
+        .build()
+        .map_err(failed)?;
     let handle = runtime.handle().clone();
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     std::thread::Builder::new()

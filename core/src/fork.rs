@@ -8,7 +8,7 @@
 
 #![expect(unsafe_code, reason = "pthread_atfork, and close and fstat inside its child handler")]
 
-use std::os::fd::RawFd;
+use std::os::fd::{AsRawFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 static GENERATION: AtomicU64 = AtomicU64::new(1);
@@ -20,6 +20,54 @@ static WATCHED: AtomicBool = AtomicBool::new(false);
 /// room for work, but leave theirs open in a child.
 static INHERITED: [(AtomicU64, AtomicU64); 1024] =
     [const { (AtomicU64::new(0), AtomicU64::new(0)) }; 1024];
+
+/// A descriptor that is open for this only: when it is gone, somebody has closed every descriptor
+/// of the process, as daemonising code does, the engine's own among them. Its number is in the
+/// upper 24 bits, its inode in the others; 0: none.
+static SENTINEL: AtomicU64 = AtomicU64::new(0);
+const INODE_BITS: u32 = 40;
+
+/// Opens the sentinel, if there is none.
+pub(crate) fn post_sentinel() -> std::io::Result<()> {
+    let (pipe, _) = std::io::pipe()?;
+    let number = u64::try_from(pipe.as_raw_fd()).unwrap_or(0);
+    let sentinel = (number << INODE_BITS) | (inode_of(pipe.as_raw_fd()) % (1 << INODE_BITS));
+    if SENTINEL.compare_exchange(0, sentinel, Ordering::AcqRel, Ordering::Acquire).is_ok() {
+        // It stays open for as long as the process lives.
+        std::mem::forget(pipe);
+    }
+    Ok(())
+}
+
+/// The sentinel's descriptor, if it is open.
+fn stands(sentinel: u64) -> Option<RawFd> {
+    let fd = RawFd::try_from(sentinel >> INODE_BITS).ok()?;
+    let inode = sentinel % (1 << INODE_BITS);
+    (inode_of(fd) % (1 << INODE_BITS) == inode).then_some(fd)
+}
+
+/// Whether every descriptor has been closed behind our back. Costs a system call.
+pub(crate) fn is_stripped() -> bool {
+    let sentinel = SENTINEL.load(Ordering::Acquire);
+    sentinel != 0 && stands(sentinel).is_none()
+}
+
+/// Begins anew, as after a fork, if every descriptor has been closed behind our back: what was
+/// made before has numbers that may be somebody else's by now, and is left alone. A thread that
+/// waits for a lock at that moment is not woken.
+pub(crate) fn notice_stripping() {
+    let sentinel = SENTINEL.load(Ordering::Acquire);
+    if sentinel != 0
+        && stands(sentinel).is_none()
+        && SENTINEL.compare_exchange(sentinel, 0, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    {
+        GENERATION.fetch_add(1, Ordering::AcqRel);
+        for (inode, _) in &INHERITED {
+            inode.store(0, Ordering::Relaxed);
+        }
+        tracing::warn!("every descriptor was closed: leases are lost, clients connect anew");
+    }
+}
 
 /// The generation of this process: it grows in a child at `fork`. What a binding made under
 /// another number belongs to the parent, and is neither locked nor dropped in the child.
@@ -48,6 +96,11 @@ pub(crate) fn watch() {
 
 extern "C" fn in_child() {
     GENERATION.fetch_add(1, Ordering::Relaxed);
+    let sentinel = SENTINEL.swap(0, Ordering::Relaxed);
+    if let Some(fd) = stands(sentinel).filter(|_| sentinel != 0) {
+        // SAFETY: it is ours (same inode), and nobody else knows it.
+        unsafe { libc::close(fd) };
+    }
     for (inode, fd) in &INHERITED {
         let inode = inode.swap(0, Ordering::Relaxed);
         let fd = RawFd::try_from(fd.load(Ordering::Relaxed)).unwrap_or(-1);

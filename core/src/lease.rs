@@ -347,6 +347,7 @@ impl Lease {
     }
 
     fn session(&self) -> Result<&Arc<Session>> {
+        fork::notice_stripping();
         self.session.get().ok_or_else(|| Error::lost(LossReason::Forked).at(self.name()))
     }
 

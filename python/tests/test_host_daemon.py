@@ -101,3 +101,44 @@ def test_daemon_that_closes_every_descriptor_works_anew(
     daemon.expect("daemon")
     daemon.expect("parent")
     assert daemon.end() == (0, "")
+
+
+STRIPPED = """
+import os, sys
+import fencelock
+
+client = fencelock.connect(response_timeout=20)
+lock = client.lock(sys.argv[1], ttl=1.5)
+lease = lock.acquire()
+used = [int(number) for number in os.listdir("/proc/self/fd")]
+os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+flags = os.O_RDWR | os.O_CREAT
+foreign = [os.open(f"{__file__}.{number}", flags) for number in range(max(used) + 8)]
+identities = [os.fstat(number) for number in foreign]
+
+try:
+    lease.release()
+except fencelock.LockLostError as error:
+    print(error.reason, flush=True)
+assert not lease.is_held()
+# It lapses, and is renewed when it is held again.
+with lock as own:
+    own.renew()
+    assert client.inspect(lock.name).holder.fence == own.fence
+    if os.fork() == 0:
+        assert client.lock(lock.name + "-child").acquire().release() is None
+        assert identities == [os.fstat(number) for number in foreign]
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.wait()[1]) == 0
+client.close()
+assert identities == [os.fstat(number) for number in foreign]
+print("done", flush=True)
+"""
+
+
+def test_every_descriptor_is_closed_without_a_fork(program: Callable[[str], Program]) -> None:
+    stripped = program(STRIPPED)
+    stripped.expect("forked")
+    stripped.expect("done")
+    code, output = stripped.end()
+    assert code == 0, output
