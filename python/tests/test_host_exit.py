@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from conftest import LIMIT, LONG, QUIET
+from conftest import FORK_IS_MEANT, LIMIT, LONG, QUIET
 
 ROUNDS = 20 if LONG else 4
 
@@ -85,7 +85,7 @@ def test_exit_never_hangs_or_aborts(url: str, raw: redis.Redis, tmp_path: Path, 
         name = f"exit-{way}-{number}"
         # A hang fails by its time-out.
         ended = subprocess.run(
-            [sys.executable, "-X", "faulthandler", str(path), name],
+            [sys.executable, "-X", "faulthandler", "-W", FORK_IS_MEANT, str(path), name],
             capture_output=True,
             text=True,
             timeout=LIMIT,
