@@ -19,11 +19,16 @@ from harness.measure import (
     flight_turn,
     handoff_turn,
     in_rounds,
+    keep_turn,
     pair_turn,
     trip_turn,
 )
+from harness.pipelined import pipelined
 from harness.report import environment, markdown, results
 from harness.server import Server
+
+MEASURES = ("m1", "m2", "m3", "m4")
+KEEP_TTL_S = 10.0
 
 
 def names(text: str) -> list[str]:
@@ -39,12 +44,14 @@ def arguments() -> argparse.Namespace:
     known = ", ".join(c.name for c in CONTENDERS)
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", type=names, help=f"some of: {known} (the yardsticks always run)")
-    parser.add_argument("--measure", type=names, default=["m1", "m2", "m3"], help="m1,m2,m3")
+    parser.add_argument("--measure", type=names, default=[*MEASURES], help=",".join(MEASURES))
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--pairs", type=int, default=500, help="M1: per turn")
     parser.add_argument("--handoffs", type=int, default=20, help="M2: per turn")
     parser.add_argument("--in-flight", type=int, default=1000, help="M3: locks at once")
     parser.add_argument("--sections", type=int, default=3, help="M3: of each lock, per turn")
+    parser.add_argument("--leases", type=int, default=10_000, help="M4: kept at once")
+    parser.add_argument("--keep-s", type=float, default=15, help="M4: for so many seconds")
     pause = "M2: from waiting to the release, between so many ms"
     parser.add_argument("--pause", type=limits, default=(5.0, 30.0), metavar="LOW,HIGH", help=pause)
     parser.add_argument("--quick", action="store_true", help="seconds instead of minutes")
@@ -54,7 +61,8 @@ def arguments() -> argparse.Namespace:
     chosen = parser.parse_args()
     if chosen.quick:
         chosen.rounds, chosen.pairs, chosen.handoffs = 5, 200, 5
-    if unknown := set(chosen.measure) - {"m1", "m2", "m3"}:
+        chosen.leases, chosen.keep_s = 1000, 5
+    if unknown := set(chosen.measure) - set(MEASURES):
         parser.error(f"no such measure: {', '.join(sorted(unknown))}")
     if unknown := set(chosen.only or ()) - {c.name for c in CONTENDERS}:
         parser.error(f"no such contender: {', '.join(sorted(unknown))}; there are {known}")
@@ -93,6 +101,10 @@ def measure(entrants: list[Entrant], chosen: argparse.Namespace, server: Server)
         print("measuring M3, many locks in flight", file=sys.stderr)
         able = [e for e in entrants if e.can("flight")]
         in_rounds(able, chosen.rounds, flight_turn(chosen.in_flight, chosen.sections), dice)
+    if "m4" in chosen.measure:
+        print("measuring M4, many leases", file=sys.stderr)
+        able = [e for e in entrants if e.can("keep")]
+        in_rounds(able, 1, keep_turn(chosen.leases, KEEP_TTL_S, chosen.keep_s, server), dice)
 
 
 def main() -> int:
@@ -108,6 +120,10 @@ def main() -> int:
         run = {"environment": environment(server.version, chosen.core)}
         entrants = start_all(contenders, server, chosen.core, failed)
         measure(entrants, chosen, server)
+        if "m3" in chosen.measure:
+            run["benchmark"] = pipelined(
+                server.port, chosen.core, 50_000 if chosen.quick else 300_000
+            )
     finally:
         for entrant in entrants:
             entrant.stop()

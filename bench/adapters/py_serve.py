@@ -19,6 +19,7 @@ def serve(
     acquire: Callable[[str], Held],
     release: Callable[[Held], None],
     poll_ms: int = 0,
+    keep: Callable[[list[str], float, float], tuple[int, int, int]] | None = None,
 ) -> None:
     """Answer the runner until it closes our standard input. ``acquire`` waits without limit."""
     held: dict[str, Held] = {}
@@ -29,7 +30,8 @@ def serve(
     for line in sys.stdin:
         match line.split():
             case ["hello"]:
-                say(f"ok name={name} ops=pair,handoff poll_ms={poll_ms}")
+                ops = "pair,handoff,keep" if keep else "pair,handoff"
+                say(f"ok name={name} ops={ops} poll_ms={poll_ms}")
             case ["pair", lock, count]:
                 samples = []
                 for _ in range(int(count)):
@@ -37,6 +39,9 @@ def serve(
                     release(acquire(lock))
                     samples.append(now_ns() - start)
                 say("ok " + " ".join(map(str, samples)))
+            case ["keep", lock, leases, ttl_ms, ms] if keep:
+                names = [f"{lock}:{number}" for number in range(int(leases))]
+                say("ok " + " ".join(map(str, keep(names, int(ttl_ms) / 1000, int(ms) / 1000))))
             case ["hold", lock]:
                 held[lock] = acquire(lock)
                 say("ok")

@@ -1,4 +1,4 @@
-"""The three measures. Every sample is kept per round, so that ratios compare the same moments."""
+"""The measures. Every sample is kept per round, so that ratios compare the same moments."""
 
 from __future__ import annotations
 
@@ -30,6 +30,18 @@ class Pause:
         time.sleep(pause_ms / 1000)
 
 
+@dataclass(frozen=True)
+class Kept:
+    """What many leases cost that one client keeps."""
+
+    leases: int
+    lost: int
+    client_cpu: float
+    server_cpu: float
+    extensions_per_s: float
+    script_calls_per_s: float
+
+
 @dataclass
 class Entrant:
     """A contender in a run: its two processes and what was measured."""
@@ -42,6 +54,7 @@ class Entrant:
     flights: list[list[int]] = field(default_factory=list)
     trips: list[list[int]] = field(default_factory=list)
     counts: list[Counts] = field(default_factory=list)
+    kept: Kept | None = None
     failure: str | None = None
 
     @property
@@ -103,6 +116,30 @@ def flight_turn(tasks: int, sections: int) -> Callable[[Entrant], None]:
         entrant.one.ask(f"flight {entrant.lock} {tasks} 1")
         took = int(entrant.one.ask(f"flight {entrant.lock} {tasks} {sections}")[0])
         entrant.flights.append([round(took / (tasks * sections))])
+
+    return turn
+
+
+def keep_turn(
+    leases: int, ttl_s: float, time_s: float, server: Server
+) -> Callable[[Entrant], None]:
+    """M4: one client keeps so many leases; once, for the time itself averages."""
+
+    def turn(entrant: Entrant) -> None:
+        lock = f"{entrant.lock}:kept"
+        entrant.one.send(f"keep {lock} {leases} {round(ttl_s * 1000)} {round(time_s * 1000)}")
+        # The middle of the time alone, by the server's own counts.
+        server.await_keys(f"{lock}:{leases - 1}")
+        before, busy, begun = server.counts(), server.processor_s(), time.monotonic()
+        time.sleep(time_s * 0.8)
+        counts, took = server.counts().since(before), time.monotonic() - begun
+        server_cpu = (server.processor_s() - busy) / took
+        wall, own, lost = map(int, entrant.one.answer())
+        entrant.kept = Kept(
+            leases, lost, own / wall, server_cpu,
+            extensions_per_s=counts.calls.get("pexpire", 0) / took,
+            script_calls_per_s=counts.scripts() / took,
+        )  # fmt: skip
 
     return turn
 

@@ -8,6 +8,7 @@ import platform
 import statistics
 import subprocess
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -79,7 +80,9 @@ def results(entrants: Iterable[Entrant], failed: dict[str, str]) -> dict[str, An
             trips, trips
         )
     failures = failed | {e.name: e.failure for e in entrants if e.failure is not None}
-    return {"m1_uncontended_pair": m1, "m2_handoff": m2, "m3_in_flight": m3, "failed": failures}
+    m4 = {name: asdict(entrant.kept) for name, entrant in whole.items() if entrant.kept}
+    measures = {"m1_uncontended_pair": m1, "m2_handoff": m2, "m3_in_flight": m3, "m4_kept": m4}
+    return measures | {"failed": failures}
 
 
 def environment(server_version: str, core: int) -> dict[str, Any]:
@@ -134,6 +137,19 @@ The ratio is the median of each round's p50 over the yardstick's p50 of the same
         lines += _row("---", "---:", "---:")
         for name, figures in m3.items():
             lines += _row(name, f"{1e9 / figures['p50_ns']:.0f}", _ratio(figures))
+        if run.get("benchmark"):
+            for about, per_s in run["benchmark"].items():
+                lines += _row(f"redis-benchmark, {about}", f"{per_s:.0f} script calls per s", "-")
+    if m4 := run["m4_kept"]:
+        kept = next(iter(m4.values()))["leases"]
+        lines += ["", f"## M4: {kept} leases of 10 s, renewed by one client", ""]
+        lines += _row(
+            "contender", "CPU of the client", "CPU of the server", "script calls per s", "lost"
+        )
+        lines += _row("---", "---:", "---:", "---:", "---:")
+        for name, kept in m4.items():
+            shares = (f"{kept['client_cpu']:.1%}", f"{kept['server_cpu']:.1%}")
+            lines += _row(name, *shares, f"{kept['script_calls_per_s']:.0f}", str(kept["lost"]))
     if failed := run["failed"]:
         lines += ["", "## Not measured", ""]
         lines += [f"- {name}: {reason}" for name, reason in failed.items()]

@@ -1,11 +1,13 @@
 //! fencelock's async API on a Tokio runtime as `#[tokio::main]` makes it.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use fencelock::{Client, Lease, Lock};
 use tokio::runtime::Runtime;
+use tokio::task::JoinSet;
 
-use crate::{Contender, Result, now};
+use crate::{Contender, Kept, Result, now, processor_time};
 
 pub(crate) struct Async {
     runtime: Runtime,
@@ -36,6 +38,50 @@ impl Async {
 }
 
 impl Contender for Async {
+    fn ops(&self) -> &'static str {
+        "pair,handoff,flight,keep"
+    }
+
+    fn flight(&mut self, lock: &str, tasks: usize, sections: usize) -> Result<i64> {
+        let locks: Vec<Lock> =
+            (0..tasks).map(|number| self.lock(&format!("{lock}:{number}"))).collect();
+        self.on_worker(async move {
+            let start = now();
+            let mut running = JoinSet::new();
+            for lock in locks {
+                running.spawn(async move {
+                    for _ in 0..sections {
+                        lock.acquire().await?.release().await?;
+                    }
+                    Ok(())
+                });
+            }
+            while let Some(done) = running.join_next().await {
+                done.unwrap_or_else(|failed| std::panic::resume_unwind(failed.into_panic()))?;
+            }
+            Ok(now() - start)
+        })
+    }
+
+    fn keep(&mut self, lock: &str, leases: usize, ttl: Duration, time: Duration) -> Result<Kept> {
+        let locks: Vec<Lock> =
+            (0..leases).map(|n| self.client.lock(format!("{lock}:{n}")).ttl(ttl)).collect();
+        self.on_worker(async move {
+            let mut held = Vec::with_capacity(locks.len());
+            for lock in locks {
+                held.push(lock.acquire().await?);
+            }
+            let (start, busy) = (now(), processor_time());
+            tokio::time::sleep(time).await;
+            let (wall, busy) = (now() - start, processor_time() - busy);
+            let lost = held.iter().filter(|lease| !lease.is_held()).count();
+            for lease in held {
+                lease.release().await?;
+            }
+            Ok(Kept { wall, busy, lost })
+        })
+    }
+
     fn pairs(&mut self, lock: &str, count: usize) -> Result<Vec<i64>> {
         let lock = self.lock(lock);
         self.on_worker(async move {

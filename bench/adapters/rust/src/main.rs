@@ -6,6 +6,7 @@ mod blocking;
 use std::env;
 use std::error::Error;
 use std::io::{self, BufRead, Write};
+use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
@@ -15,10 +16,35 @@ type Result<T> = std::result::Result<T, Box<dyn Error>>;
 trait Contender {
     /// Acquires and releases so often; how long each pair took.
     fn pairs(&mut self, lock: &str, count: usize) -> Result<Vec<i64>>;
+    /// What it can be asked for.
+    fn ops(&self) -> &'static str {
+        "pair,handoff"
+    }
+    /// Takes and gives back so many locks at once, each so often; how long it all took.
+    fn flight(&mut self, _lock: &str, _tasks: usize, _sections: usize) -> Result<i64> {
+        Err("not offered".into())
+    }
+    /// Holds so many leases of this TTL, renewed, for this time.
+    fn keep(&mut self, _: &str, _: usize, _ttl: Duration, _time: Duration) -> Result<Kept> {
+        Err("not offered".into())
+    }
     /// Acquires and keeps; when acquire had returned.
     fn hold(&mut self, lock: &str) -> Result<i64>;
     /// Releases; when release was about to be called.
     fn free(&mut self, lock: &str) -> Result<i64>;
+}
+
+/// What keeping many leases cost: ns that passed, ns of processor time, and how many were lost.
+struct Kept {
+    wall: i64,
+    busy: i64,
+    lost: usize,
+}
+
+/// The processor time of all threads of this process, in ns.
+fn processor_time() -> i64 {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    time.tv_sec * 1_000_000_000 + time.tv_nsec
 }
 
 /// `CLOCK_MONOTONIC`, which all processes share; `std::time::Instant` does not give its number.
@@ -33,13 +59,25 @@ fn serve(mode: &str, contender: &mut dyn Contender) -> Result<()> {
         let line = line?;
         let words: Vec<&str> = line.split_whitespace().collect();
         match words[..] {
-            ["hello"] => writeln!(out, "ok name=fencelock-rust-{mode} ops=pair,handoff poll_ms=0")?,
+            ["hello"] => {
+                writeln!(out, "ok name=fencelock-rust-{mode} ops={} poll_ms=0", contender.ops())?;
+            }
             ["pair", lock, count] => {
                 write!(out, "ok")?;
                 for nanos in contender.pairs(lock, count.parse()?)? {
                     write!(out, " {nanos}")?;
                 }
                 writeln!(out)?;
+            }
+            ["flight", lock, tasks, sections] => {
+                let took = contender.flight(lock, tasks.parse()?, sections.parse()?)?;
+                writeln!(out, "ok {took}")?;
+            }
+            ["keep", lock, leases, ttl_ms, ms] => {
+                let ttl = Duration::from_millis(ttl_ms.parse()?);
+                let time = Duration::from_millis(ms.parse()?);
+                let kept = contender.keep(lock, leases.parse()?, ttl, time)?;
+                writeln!(out, "ok {} {} {}", kept.wall, kept.busy, kept.lost)?;
             }
             ["hold", lock] => {
                 contender.hold(lock)?;
