@@ -46,16 +46,43 @@ fn stands(sentinel: u64) -> Option<RawFd> {
     (inode_of(fd) % (1 << INODE_BITS) == inode).then_some(fd)
 }
 
-/// Whether every descriptor has been closed behind our back. Costs a system call.
+/// A clock that is cheap to read and moves on every few ms.
+fn tick() -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the pointer is valid for writes.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC_COARSE, &raw mut time) };
+    let part = |number: i64| u64::try_from(number).unwrap_or(0);
+    part(time.tv_sec) * 1_000_000_000 + part(time.tv_nsec)
+}
+
+/// Whether it is time to look at the sentinel again. A look is a system call, which would cost a
+/// lock in a hurry a hundredth; so there is one per tick.
+fn to_be_looked_at(last: &AtomicU64) -> bool {
+    let now = tick();
+    last.swap(now, Ordering::Relaxed) != now
+}
+
+/// Whether every descriptor has been closed behind our back, a few ms ago or longer. For the
+/// engine's thread.
 pub(crate) fn is_stripped() -> bool {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    // The sentinel that was missed: a later one is another matter.
+    static MISSED: AtomicU64 = AtomicU64::new(0);
     let sentinel = SENTINEL.load(Ordering::Acquire);
-    sentinel != 0 && stands(sentinel).is_none()
+    if sentinel != 0 && to_be_looked_at(&LAST) && stands(sentinel).is_none() {
+        MISSED.store(sentinel, Ordering::Relaxed);
+    }
+    sentinel != 0 && MISSED.load(Ordering::Relaxed) == sentinel
 }
 
 /// Begins anew, as after a fork, if every descriptor has been closed behind our back: what was
 /// made before has numbers that may be somebody else's by now, and is left alone. A thread that
-/// waits for a lock at that moment is not woken.
+/// waits for a lock at that moment is not woken; a call within the next few ms may not notice.
 pub(crate) fn notice_stripping() {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    if !to_be_looked_at(&LAST) {
+        return;
+    }
     let sentinel = SENTINEL.load(Ordering::Acquire);
     if sentinel != 0
         && stands(sentinel).is_none()
