@@ -56,12 +56,12 @@ impl TestServer {
 
     /// Starts a server with further arguments, such as `["--maxmemory", "4mb"]`.
     pub fn start_with(args: &[&str]) -> Self {
-        Self::start_as(args.iter().map(ToString::to_string).collect(), None, false)
+        Self::start_as(args.iter().map(ToString::to_string).collect(), false, false)
     }
 
     /// Starts a server whose clock can be set, with [`set_clock`](Self::set_clock).
     pub fn start_with_clock() -> Self {
-        Self::start_as(Vec::new(), None, true)
+        Self::start_as(Vec::new(), false, true)
     }
 
     /// Starts a server that speaks TLS, too, on another port, and shows this certificate.
@@ -77,9 +77,8 @@ impl TestServer {
         clients: bool,
         versions: &str,
     ) -> Self {
-        let port = free_port();
         let args = format!(
-            "--tls-port {port} --tls-cert-file {} --tls-key-file {} --tls-ca-cert-file {} \
+            "--tls-cert-file {} --tls-key-file {} --tls-ca-cert-file {} \
              --tls-auth-clients {} --tls-protocols",
             shown.cert.display(),
             shown.key.display(),
@@ -87,17 +86,21 @@ impl TestServer {
             if clients { "yes" } else { "no" },
         );
         let args = args.split_whitespace().chain([versions]).map(str::to_owned).collect();
-        Self::start_as(args, Some(port), false)
+        Self::start_as(args, true, false)
     }
 
-    fn start_as(mut args: Vec<String>, tls_port: Option<u16>, clocked: bool) -> Self {
+    fn start_as(mut fixed: Vec<String>, tls: bool, clocked: bool) -> Self {
         let dir = create_dir();
         let clock = clocked.then(|| Clock::new(&dir));
         let socket = dir.join(SOCKET).display().to_string();
-        args.extend(["--unixsocket".to_owned(), socket]);
+        fixed.extend(["--unixsocket".to_owned(), socket]);
         let mut failure = String::new();
         for _ in 0..PORT_ATTEMPTS {
-            let port = free_port();
+            let (port, tls_port) = (free_port(), tls.then(free_port));
+            let mut args = fixed.clone();
+            if let Some(port) = tls_port {
+                args.extend(["--tls-port".to_owned(), port.to_string()]);
+            }
             match launch(port, &dir, &args, clock.as_ref()) {
                 Ok(child) => {
                     let child = Mutex::new(child);
