@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::backend::{Answer, Claim, Interrupt, Mode};
+use crate::backend::{Answer, Claim, Interrupt, Mode, Pipeline};
 use crate::client::UnderWay;
 use crate::clock::Moment;
+use crate::completion::Step;
 use crate::engine;
 use crate::error::{Error, Result};
+use crate::event_loop::EventLoop;
 use crate::lease::{Holding, Lease};
 use crate::lock::Described;
 use crate::token::Token;
@@ -133,26 +135,77 @@ pub(crate) async fn acquire(
     described: Arc<Described>,
     patience: Patience,
 ) -> Result<Option<Lease>> {
-    let name = described.name.clone();
-    let outcome = async {
-        let mut acquiring = Acquiring::begin(&described, patience)?;
-        let mut repeated = false;
+    let outcome = match Acquiring::begin(&described, patience) {
+        Ok(acquiring) => acquiring.attempts(false).await,
+        Err(error) => Err(error),
+    };
+    outcome.map_err(|error: Error| error.at(&described.name))
+}
+
+impl Acquiring {
+    /// Makes attempts, and waits if need be; `repeated` if one was made with an unknown outcome.
+    async fn attempts(mut self, mut repeated: bool) -> Result<Option<Lease>> {
         loop {
-            let queue = acquiring.place.is_some();
-            let by = acquiring.by();
-            let answer = acquiring.session.backend.attempt(&acquiring.claim, queue, by).await;
-            match acquiring.next(answer, repeated)? {
+            let queue = self.place.is_some();
+            let by = self.by();
+            let answer = self.session.backend.attempt(&self.claim, queue, by).await;
+            match self.next(answer, repeated)? {
                 Next::Lease(lease) => return Ok(Some(lease)),
                 Next::Busy => return Ok(None),
                 Next::Wait(place) => {
-                    drop(acquiring);
+                    drop(self);
                     return place.wait().await.map(Some);
                 }
                 Next::Again => repeated = true,
             }
         }
+    }
+}
+
+/// An acquire whose first attempt is on its way, by an event loop's connection.
+pub(crate) struct Attempt {
+    pipeline: Arc<dyn Pipeline>,
+    ticket: u64,
+}
+
+impl Attempt {
+    /// Gives it up, unless it was answered.
+    pub(crate) fn give_up(self) {
+        self.pipeline.give_up(self.ticket);
+    }
+}
+
+/// Acquires for a caller on an event loop: by the loop's connection, if it is open, `then` being
+/// called at one of its turns with the outcome or what is left to do; else all of it is left.
+pub(crate) fn acquire_by(
+    event_loop: &EventLoop,
+    described: &Arc<Described>,
+    patience: Patience,
+    then: impl FnOnce(Step<Option<Lease>>) + Send + 'static,
+) -> Result<Option<Attempt>> {
+    let name = described.name.clone();
+    let at = move |error: Error| error.at(&name);
+    let mut acquiring = Acquiring::begin(described, patience).map_err(&at)?;
+    let Some(pipeline) = acquiring.session.backend.pipeline(event_loop) else {
+        then(Step::Left(Box::pin(async move { acquiring.attempts(false).await.map_err(at) })));
+        return Ok(None);
     };
-    outcome.await.map_err(|error: Error| error.at(&name))
+    let (claim, queue, by) = (acquiring.claim.clone(), acquiring.place.is_some(), acquiring.by());
+    let done = move |answer| {
+        then(match acquiring.next(answer, false) {
+            Ok(Next::Lease(lease)) => Step::Over(Ok(Some(lease))),
+            Ok(Next::Busy) => Step::Over(Ok(None)),
+            Ok(Next::Wait(place)) => {
+                Step::Left(Box::pin(async move { place.wait().await.map(Some).map_err(at) }))
+            }
+            Ok(Next::Again) => {
+                Step::Left(Box::pin(async move { acquiring.attempts(true).await.map_err(at) }))
+            }
+            Err(error) => Step::Over(Err(at(error))),
+        });
+    };
+    let ticket = pipeline.attempt(&claim, queue, by, Box::new(done));
+    Ok(Some(Attempt { pipeline, ticket }))
 }
 
 /// Acquires on the calling thread.

@@ -9,9 +9,10 @@ use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 
 use crate::backend::redis::{Endpoint, RedisBackend};
-use crate::backend::{Backend, Claim, Inspection, Signal, SignalSink, withdrawal};
+use crate::backend::{Backend, Boxed, Claim, Inspection, Signal, SignalSink, withdrawal};
 use crate::clock::Moment;
 use crate::error::{Error, LossReason, Result};
+use crate::event_loop::EventLoop;
 use crate::fork::{self, Native};
 use crate::keeper::Keeper;
 use crate::lock::Lock;
@@ -259,6 +260,11 @@ impl Client {
         let session = self.shared.session()?;
         let by = Moment::now() + self.shared.options.connect_timeout;
         engine::run(async move { session.backend.listen(by).await }).await?
+    }
+
+    /// Opens the connection of an event loop, where it may have one.
+    pub(crate) fn open_pipeline(&self, event_loop: &EventLoop) -> Result<Boxed<'static, ()>> {
+        Ok(self.shared.session()?.backend.open_pipeline(event_loop))
     }
 
     /// A client that connects when it is used first; everything but the server is checked now.

@@ -1,42 +1,119 @@
 //! The blocking API's operations for callers that have an event loop of their own, which must not
-//! block: each is begun at once, goes on in the engine, and hands what came of it to a callback.
+//! block: each is begun at once, and hands what came of it to a callback.
 //!
-//! The callback runs on the engine's thread. It must be quick and must not block: put the outcome
-//! where the loop finds it, and wake the loop. It runs once, unless the operation is cancelled
-//! first or the process forks.
+//! Where it can be, an acquire or a release is sent and answered by the loop's own thread
+//! ([`EventLoop`]); the rest goes on in the engine. The callback runs at a turn of the loop or on
+//! the engine's thread. It must be quick and must not block: put the outcome where the loop finds
+//! it, and wake the loop. It runs once, unless the operation is cancelled first, the loop is
+//! dropped or the process forks.
 
 use std::future::Future;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::task::AbortHandle;
 
-use crate::acquire::{Patience, busy};
-use crate::backend::Inspection;
+use crate::acquire::{Attempt, Patience, acquire_by, busy};
+use crate::backend::{Boxed, Inspection};
 use crate::blocking::{Client, Lease, Lock};
+use crate::clock::Moment;
 use crate::error::{Error, LossReason, Result};
+use crate::event_loop::EventLoop;
 use crate::fork::Native;
-use crate::{engine, lock};
+use crate::{engine, lease, lock};
 
 /// An operation under way. Dropping it cancels the operation: nothing is left behind then, unless
 /// the outcome has gone to the callback already.
 #[must_use = "dropping an operation cancels it"]
 #[derive(Debug)]
-pub struct Operation(Native<AbortHandle>);
+pub struct Operation(Native<Arc<Mutex<Doing>>>);
+
+/// Who carries an operation out at present.
+enum Doing {
+    /// Nobody yet, or nobody any more.
+    Nobody,
+    EventLoop(Attempt),
+    Engine(AbortHandle),
+    Cancelled,
+}
+
+impl std::fmt::Debug for Doing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Nobody => "Nobody",
+            Self::EventLoop(_) => "EventLoop",
+            Self::Engine(_) => "Engine",
+            Self::Cancelled => "Cancelled",
+        })
+    }
+}
+
+/// What came of the part of an operation that an event loop carried out itself.
+pub(crate) enum Step<T> {
+    Over(Result<T>),
+    /// The engine goes on.
+    Left(Boxed<'static, Result<T>>),
+}
+
+fn current(doing: &Mutex<Doing>) -> MutexGuard<'_, Doing> {
+    doing.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 impl Drop for Operation {
     fn drop(&mut self) {
-        if let Some(task) = self.0.get() {
-            task.abort();
+        let Some(doing) = self.0.get() else { return };
+        let before = std::mem::replace(&mut *current(doing), Doing::Cancelled);
+        match before {
+            Doing::EventLoop(attempt) => attempt.give_up(),
+            Doing::Engine(task) => task.abort(),
+            Doing::Nobody | Doing::Cancelled => {}
         }
     }
 }
 
+/// Carries an operation out in the engine.
 fn begin<T: Send + 'static>(
     future: impl Future<Output = T> + Send + 'static,
     done: impl FnOnce(T) + Send + 'static,
 ) -> Result<Operation> {
     let task = engine::handle()?.spawn(async move { done(future.await) });
-    Ok(Operation(Native::new(task.abort_handle())))
+    Ok(Operation(Native::new(Arc::new(Mutex::new(Doing::Engine(task.abort_handle()))))))
+}
+
+/// Acquires by the event loop's connection, where it has one, and in the engine.
+fn begin_acquire<T: 'static>(
+    event_loop: &EventLoop,
+    wanted: &Lock,
+    patience: Patience,
+    convert: impl FnOnce(Option<lease::Lease>) -> Result<T> + Send + 'static,
+    done: impl FnOnce(Result<T>) + Send + 'static,
+) -> Result<Operation> {
+    let doing = Arc::new(Mutex::new(Doing::Nobody));
+    let known = doing.clone();
+    let then = move |step| match step {
+        Step::Over(outcome) => done(outcome.and_then(convert)),
+        Step::Left(rest) => {
+            let mut doing = current(&known);
+            if matches!(*doing, Doing::Cancelled) {
+                return;
+            }
+            match engine::handle() {
+                Ok(engine) => {
+                    let task = engine.spawn(async move { done(rest.await.and_then(convert)) });
+                    *doing = Doing::Engine(task.abort_handle());
+                }
+                Err(error) => done(Err(error)),
+            }
+        }
+    };
+    if let Some(attempt) = acquire_by(event_loop, &wanted.0.described, patience, then)? {
+        let mut doing = current(&doing);
+        // It may have been answered with the connection's failure already.
+        if matches!(*doing, Doing::Nobody) {
+            *doing = Doing::EventLoop(attempt);
+        }
+    }
+    Ok(Operation(Native::new(doing)))
 }
 
 impl Client {
@@ -47,10 +124,17 @@ impl Client {
     /// Without calling back: `Closed`, or `Internal` if the engine can't be started.
     pub fn begin_connect(
         &self,
+        event_loop: &EventLoop,
         done: impl FnOnce(Result<()>) + Send + 'static,
     ) -> Result<Operation> {
         let client = self.0.clone();
-        begin(async move { client.open().await }, done)
+        let pipeline = client.open_pipeline(event_loop)?;
+        let connect = async move {
+            client.open().await?;
+            pipeline.await;
+            Ok(())
+        };
+        begin(connect, done)
     }
 
     /// As [`inspect`](Self::inspect).
@@ -87,16 +171,13 @@ impl Lock {
     /// As [`Client::begin_connect`].
     pub fn begin_acquire(
         &self,
+        event_loop: &EventLoop,
         timeout: Option<Duration>,
         done: impl FnOnce(Result<Lease>) + Send + 'static,
     ) -> Result<Operation> {
-        let (described, patience) = (self.0.described.clone(), lock::patience(timeout));
-        let name = described.name.clone();
-        let acquire = async move {
-            let lease = lock::start(described, patience).await?;
-            lease.map(Lease).ok_or_else(|| busy().at(&name))
-        };
-        begin(acquire, done)
+        let name = self.0.described.name.clone();
+        let convert = move |lease: Option<_>| lease.map(Lease).ok_or_else(|| busy().at(&name));
+        begin_acquire(event_loop, self, lock::patience(timeout), convert, done)
     }
 
     /// As [`try_acquire`](Self::try_acquire).
@@ -106,10 +187,11 @@ impl Lock {
     /// As [`Client::begin_connect`].
     pub fn begin_try_acquire(
         &self,
+        event_loop: &EventLoop,
         done: impl FnOnce(Result<Option<Lease>>) + Send + 'static,
     ) -> Result<Operation> {
-        let acquire = lock::start(self.0.described.clone(), Patience::Once);
-        begin(async move { Ok(acquire.await?.map(Lease)) }, done)
+        let convert = |lease: Option<_>| Ok(lease.map(Lease));
+        begin_acquire(event_loop, self, Patience::Once, convert, done)
     }
 }
 
@@ -123,22 +205,36 @@ impl Lease {
     /// Without calling back, `NotHeld` if it was released before; `Lost` in a forked child.
     pub fn begin_release(
         &self,
+        event_loop: &EventLoop,
         limit: Option<Duration>,
         done: impl FnOnce(Result<()>) + Send + 'static,
     ) -> Result<()> {
         let (lost, name) = (self.loss(), self.name().to_owned());
-        let releasing = self.0.releasing()?;
-        engine::spawn(async move {
-            let Some(limit) = limit else {
-                return done(releasing.await);
+        let until = limit.map(|limit| Moment::now() + limit);
+        let then = move |step| {
+            let rest = match step {
+                Step::Over(outcome) => return done(outcome),
+                Step::Left(rest) => rest,
             };
-            let late = |_| {
-                let what = format!("the server did not confirm the release within {limit:?}");
-                Err(lost.map_or_else(|| Error::unavailable(what), Error::lost).at(&name))
-            };
-            done(tokio::time::timeout(limit, releasing).await.unwrap_or_else(late));
-        });
-        Ok(())
+            engine::spawn(async move {
+                let (Some(limit), Some(until)) = (limit, until) else {
+                    return done(rest.await);
+                };
+                let late = |_| {
+                    let what = format!("the server did not confirm the release within {limit:?}");
+                    Err(lost.map_or_else(|| Error::unavailable(what), Error::lost).at(&name))
+                };
+                // Dropped, the release goes on.
+                let outcome = tokio::time::timeout_at(until.for_timer(), rest).await;
+                done(outcome.unwrap_or_else(late));
+            });
+        };
+        self.0.release_by(event_loop, limit, then)
+    }
+
+    /// Gives it back in the background, if it is not over; how that goes is not told.
+    pub fn give_back(&self) {
+        self.0.give_back();
     }
 
     /// As [`renew`](Self::renew).

@@ -11,8 +11,10 @@ use tokio::sync::Notify;
 use crate::backend::{Claim, Interrupt, Released};
 use crate::client::{Session, UnderWay};
 use crate::clock::Moment;
+use crate::completion::Step;
 use crate::engine;
 use crate::error::{Error, ErrorKind, LossReason, Result};
+use crate::event_loop::EventLoop;
 use crate::fork::{self, Native};
 use crate::options::LockOptions;
 
@@ -320,15 +322,37 @@ impl Lease {
         releasing.finish(answer)
     }
 
-    /// A release that is begun; its end is waited for on the engine.
-    pub(crate) fn releasing(
+    /// Releases for a caller on an event loop: by the loop's connection, if it is open, `then`
+    /// being called at one of its turns with the outcome or what is left to do; else all of it
+    /// is left. With a `limit`, the loop's connection is waited for no longer.
+    pub(crate) fn release_by(
         &self,
-    ) -> Result<impl Future<Output = Result<()>> + Send + 'static + use<>> {
+        event_loop: &EventLoop,
+        limit: Option<Duration>,
+        then: impl FnOnce(Step<()>) + Send + 'static,
+    ) -> Result<()> {
         let releasing = self.begin_release()?;
-        Ok(async move {
-            let answer = releasing.request().await;
-            releasing.finish(answer)
-        })
+        let Some(pipeline) = releasing.session.backend.pipeline(event_loop) else {
+            then(Step::Left(Box::pin(releasing.go_on(false))));
+            return Ok(());
+        };
+        let claim = self.holding.claim.clone();
+        let by = limit.map_or(Moment::NEVER, |limit| Moment::now() + limit).min(releasing.by);
+        let done = move |answer: Result<Released>| {
+            then(if answer.as_ref().is_err_and(Error::is_ambiguous) {
+                Step::Left(Box::pin(releasing.go_on(true)))
+            } else {
+                Step::Over(releasing.finish(answer))
+            });
+        };
+        pipeline.release(&claim, by, Box::new(done));
+        Ok(())
+    }
+
+    /// Gives it back in the background, if it is not over.
+    pub(crate) fn give_back(&self) {
+        // Dropped, a release goes on in the background.
+        drop(self.begin_release());
     }
 
     /// Stops renewing without releasing: the lock stays taken until the deadline. For languages
@@ -397,6 +421,16 @@ impl Releasing {
     fn request(&self) -> impl Future<Output = Result<Released>> + Send + 'static {
         let (session, holding, by) = (self.session.clone(), self.holding.clone(), self.by);
         async move { session.backend.release(&holding.claim, by).await }
+    }
+
+    /// Waits for the end, on the engine. `repeated` if a first request was not answered: that
+    /// nobody holds the lock means then that it was heard.
+    async fn go_on(self, repeated: bool) -> Result<()> {
+        let answer = match self.request().await {
+            Ok(Released::NotHeld) if repeated => Ok(Released::Freed),
+            answer => answer,
+        };
+        self.finish(answer)
     }
 
     /// What the release came to for the caller.

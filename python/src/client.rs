@@ -62,7 +62,7 @@ impl Client {
     /// Connects a lazy client.
     #[pyo3(signature = (port, number, /))]
     fn begin_connect(&self, py: Python<'_>, port: &Port, number: u64) -> PyResult<Operation> {
-        begun(py, || self.inner.begin_connect(port.done(number)))
+        begun(py, || self.inner.begin_connect(port.event_loop(), port.done(number)))
     }
 
     /// As `inspect`.

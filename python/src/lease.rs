@@ -79,7 +79,9 @@ impl Lease {
         limit: Option<f64>,
     ) -> PyResult<()> {
         let limit = limit.map(|time| seconds(py, time)).transpose()?;
-        self.inner.begin_release(limit, port.done(number)).map_err(|error| failed(py, &error))
+        self.inner
+            .begin_release(port.event_loop(), limit, port.done(number))
+            .map_err(|error| failed(py, &error))
     }
 
     /// Tells why the lease was lost; `None` if it was released.
@@ -90,8 +92,7 @@ impl Lease {
 
     /// Gives back what nobody waits for any more; the outcome is not told.
     fn give_back(&self) {
-        // It fails if the lease is over already.
-        let _ = self.inner.begin_release(None, drop);
+        self.inner.give_back();
     }
 
     /// Pushes an event with this number when the lease is lost.

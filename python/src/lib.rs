@@ -20,7 +20,7 @@ mod _native {
     #[pymodule_export]
     use super::client::{Client, resolve_url};
     #[pymodule_export]
-    use super::error::{error_kinds, loss_reasons};
+    use super::error::{error_kinds, loss_reasons, make_error, use_errors};
     #[pymodule_export]
     use super::events::{forward_log, next_event, stop_events};
     #[pymodule_export]

@@ -64,12 +64,12 @@ impl Lock {
         timeout: Option<f64>,
     ) -> PyResult<Operation> {
         let timeout = timeout.map(|time| seconds(py, time)).transpose()?;
-        begun(py, || self.inner.begin_acquire(timeout, port.granted(number)))
+        begun(py, || self.inner.begin_acquire(port.event_loop(), timeout, port.granted(number)))
     }
 
     /// As `try_acquire`.
     #[pyo3(signature = (port, number, /))]
     fn begin_try_acquire(&self, py: Python<'_>, port: &Port, number: u64) -> PyResult<Operation> {
-        begun(py, || self.inner.begin_try_acquire(port.tried(number)))
+        begun(py, || self.inner.begin_try_acquire(port.event_loop(), port.tried(number)))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use fencelock::{Error, Inspection, LossReason, blocking, completion};
+use fencelock::{Error, EventLoop, Inspection, LossReason, blocking, completion};
 use fencelock_bridge::{Completions, Sender};
 use pyo3::IntoPyObjectExt;
 use pyo3::prelude::*;
@@ -47,8 +47,8 @@ impl Port {
         self.queue.descriptor()
     }
 
-    /// What has come: the number that the operation was given, whether it failed, and its result
-    /// or exception.
+    /// Takes the loop's turn, and gives what has come: the number that the operation was given,
+    /// whether it failed, and its result or exception.
     fn fetch(&self, py: Python<'_>) -> PyResult<Vec<(u64, bool, Py<PyAny>)>> {
         let outcomes = self.queue.fetch().into_iter();
         outcomes
@@ -57,6 +57,16 @@ impl Port {
                 Ok((number, failure, to_python(py, outcome)?))
             })
             .collect()
+    }
+
+    /// Whether `flush` is to be called when what is ready to run in the loop has run.
+    fn take_unsent(&self) -> bool {
+        self.queue.event_loop().take_unsent()
+    }
+
+    /// Sends what was gathered.
+    fn flush(&self) {
+        self.queue.event_loop().flush();
     }
 }
 
@@ -71,6 +81,10 @@ fn to_python(py: Python<'_>, outcome: Result<Outcome, Error>) -> PyResult<Py<PyA
 }
 
 impl Port {
+    pub(crate) fn event_loop(&self) -> &EventLoop {
+        self.queue.event_loop()
+    }
+
     fn sending<T, F: FnOnce(T) -> Outcome + Send + 'static>(
         &self,
         number: u64,

@@ -83,7 +83,7 @@ def test_a_cancel_when_the_lease_is_there_already_gives_it_back(
             with pytest.raises(asyncio.CancelledError):
                 await task
             await settled(lambda: free(raw, name))
-            assert not port._waiting
+            assert not port.waiting
 
     run(main())
 
@@ -92,7 +92,7 @@ def await_outcome(port: _port.Port) -> None:
     """Blocks until something is on the queue."""
     import select
 
-    ready = select.select([port._native.fileno()], [], [], 30)[0]
+    ready = select.select([port.native.fileno()], [], [], 30)[0]
     assert ready
 
 
@@ -126,7 +126,7 @@ def test_hundreds_of_cancels_racing_grants_end_with_the_lock_free(
             await settled(lambda: free(raw, name))
             port = _port._find(asyncio.get_running_loop())
             assert port is not None
-            await settled(lambda: not port._waiting)
+            await settled(lambda: not port.waiting)
 
     run(main())
 
@@ -196,10 +196,9 @@ def test_a_lease_that_nobody_took_is_not_warned_about(
     # Warnings are errors here: what was never handed over is released, not discarded.
     async def main() -> None:
         async with fencelock.aio.connect(url) as client:
-            waiting = _port.Wait(None, client.lock(name, ttl=60)._native.begin_acquire, None)
-            native = await waiting.future
+            native = await _port.outcome(client.lock(name, ttl=60)._native.begin_acquire, None)
             assert isinstance(native, _native.Lease)
-            del native, waiting
+            del native
             gc.collect()
             await settled(lambda: free(raw, name))
 

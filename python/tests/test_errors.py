@@ -3,6 +3,7 @@ from __future__ import annotations
 import builtins
 import copy
 import pickle
+import sys
 import tomllib
 from pathlib import Path
 
@@ -19,10 +20,23 @@ def test_every_kind_of_the_core_has_its_class() -> None:
     assert {(cls.code, cls.kind) for cls in CLASSES} == set(_native.error_kinds())
     assert {reason.value for reason in errors.LossReason} == set(_native.loss_reasons())
     for code, kind in _native.error_kinds():
-        made = errors._make(code, "what", "n", True, True, "forked")
+        made = _native.make_error(code, "what", "n", True, True, "forked")
         assert (type(made).code, type(made).kind, str(made)) == (code, kind, "what")
         assert (made.lock, made.retryable, made.ambiguous) == ("n", True, True)
         assert made.reason is errors.LossReason.FORKED
+
+
+def test_no_python_code_runs_while_rust_makes_an_error() -> None:
+    # A daemon thread that runs any when the interpreter exits would abort the process.
+    called: list[str] = []
+    before = sys.getprofile()
+    sys.setprofile(lambda frame, event, _: called.append(f"{event} {frame.f_code.co_name}"))
+    made = [_native.make_error(cls.code, "w", None, False, False, None) for cls in CLASSES]
+    sys.setprofile(before)
+    here = "test_no_python_code_runs_while_rust_makes_an_error"
+    foreign = [call for call in called if "call " in call and here not in call]
+    assert [call for call in foreign if "listcomp" not in call] == []
+    assert [type(error) for error in made] == CLASSES
 
 
 def test_the_classes_are_those_of_the_common_list() -> None:

@@ -1,37 +1,41 @@
-//! What the engine's threads leave for one event loop: results, and a descriptor that turns
-//! readable once for as many of them as there are.
+//! What comes of the operations of one event loop, until the loop's turn.
 
-use std::io::{self, PipeReader, PipeWriter, Read, Write};
-use std::mem::take;
-use std::os::fd::{AsRawFd, RawFd};
+use std::io;
+use std::mem::{replace, take};
+use std::os::fd::RawFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use fencelock::fork_generation;
+use fencelock::{EventLoop, fork_generation};
 
 /// The loop's end. Dropping it drops what was not fetched, and what comes later.
 #[derive(Debug)]
 pub struct Completions<T> {
+    event_loop: EventLoop,
     inbox: Arc<Inbox<T>>,
-    readable: PipeReader,
     generation: u64,
 }
 
-/// The engine's end; cheap to clone.
+/// The end of operations; cheap to clone.
 #[derive(Debug)]
 pub struct Sender<T>(Arc<Inbox<T>>);
 
-#[derive(Debug)]
 struct Inbox<T> {
     state: Mutex<State<T>>,
-    wake: PipeWriter,
+    wake: Box<dyn Fn() + Send + Sync>,
 }
 
 #[derive(Debug)]
 struct State<T> {
     results: Vec<T>,
-    /// Whether a byte for the reader is on its way or there.
+    /// Whether the reader has been woken, or is looking anyway.
     woken: bool,
     closed: bool,
+}
+
+impl<T> std::fmt::Debug for Inbox<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Inbox")
+    }
 }
 
 impl<T> Inbox<T> {
@@ -41,21 +45,27 @@ impl<T> Inbox<T> {
 }
 
 impl<T> Completions<T> {
-    /// An empty queue.
+    /// An empty queue, and the event loop that it is for.
     ///
     /// # Errors
     ///
     /// There are no more descriptors.
     pub fn new() -> io::Result<Self> {
-        let (readable, wake) = io::pipe()?;
+        let event_loop = EventLoop::new()?;
         let state = State { results: Vec::new(), woken: false, closed: false };
+        let wake = Box::new(event_loop.waker());
         let inbox = Arc::new(Inbox { state: Mutex::new(state), wake });
-        Ok(Self { inbox, readable, generation: fork_generation() })
+        Ok(Self { event_loop, inbox, generation: fork_generation() })
+    }
+
+    /// The event loop, for operations to begin on.
+    pub fn event_loop(&self) -> &EventLoop {
+        &self.event_loop
     }
 
     /// What to watch: readable when there is something to fetch.
     pub fn descriptor(&self) -> RawFd {
-        self.readable.as_raw_fd()
+        self.event_loop.descriptor()
     }
 
     /// Where results are put.
@@ -63,21 +73,18 @@ impl<T> Completions<T> {
         Sender(Arc::clone(&self.inbox))
     }
 
-    /// Takes everything that is there. Does not block; in a forked child it finds nothing.
+    /// Takes the loop's turn, and everything that is there then. Does not block; in a forked child
+    /// it finds nothing.
     pub fn fetch(&self) -> Vec<T> {
         if self.generation != fork_generation() {
             return Vec::new();
         }
+        // What comes from here on is found below.
+        self.inbox.state().woken = true;
+        self.event_loop.turn();
         let mut state = self.inbox.state();
-        let results = take(&mut state.results);
-        let woken = take(&mut state.woken);
-        drop(state);
-        if woken {
-            // One byte is there, or at this moment being written; a failure can only mean that
-            // the other end is gone, and then nothing comes any more.
-            let _ = (&self.readable).read(&mut [0]);
-        }
-        results
+        state.woken = false;
+        take(&mut state.results)
     }
 }
 
@@ -113,33 +120,52 @@ impl<T> Sender<T> {
             return;
         }
         state.results.push(result);
-        let first = !std::mem::replace(&mut state.woken, true);
+        let first = !replace(&mut state.woken, true);
         drop(state);
         if first {
-            // The pipe holds a byte or two at most; a reader that is gone needs no waking.
-            let _ = (&self.0.wake).write(&[1]);
+            (self.0.wake)();
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+
+    /// Watches a queue as an event loop does.
+    struct Watch(mio::Poll, mio::Events);
+
+    impl Watch {
+        fn new(queue: &Completions<u64>) -> Self {
+            let poll = mio::Poll::new().unwrap();
+            let (descriptor, readable) = (queue.descriptor(), mio::Interest::READABLE);
+            let mut source = mio::unix::SourceFd(&descriptor);
+            poll.registry().register(&mut source, mio::Token(1), readable).unwrap();
+            Self(poll, mio::Events::with_capacity(4))
+        }
+
+        fn is_readable(&mut self, wait: Duration) -> bool {
+            self.0.poll(&mut self.1, Some(wait)).unwrap();
+            !self.1.is_empty()
+        }
+    }
 
     #[test]
     fn many_results_are_one_wake_up() {
         let queue = Completions::new().unwrap();
-        let sender = queue.sender();
+        let (sender, mut watch) = (queue.sender(), Watch::new(&queue));
         assert_eq!(queue.fetch(), [0; 0], "nothing there, and no blocking");
         for round in 0..3 {
+            assert!(!watch.is_readable(Duration::ZERO));
             for result in 0..100 {
                 sender.send(round * 100 + result);
             }
+            assert!(watch.is_readable(Duration::ZERO));
             assert_eq!(queue.fetch(), (round * 100..round * 100 + 100).collect::<Vec<_>>());
         }
-        let mut readable = queue.readable.try_clone().unwrap();
-        drop((queue, sender));
-        assert_eq!(readable.read(&mut [0]).unwrap(), 0, "each byte was read");
+        assert!(!watch.is_readable(Duration::ZERO));
     }
 
     #[test]
@@ -151,12 +177,9 @@ mod tests {
                 std::thread::spawn(move || (0..1000).for_each(|result| sender.send(result)))
             })
             .collect();
-        let mut seen = 0;
-        let mut readable = queue.readable.try_clone().unwrap();
+        let (mut seen, mut watch) = (0, Watch::new(&queue));
         while seen < 4000 {
-            // Blocks until it is readable; the byte is put back for `fetch`.
-            readable.read_exact(&mut [0]).unwrap();
-            (&queue.inbox.wake).write_all(&[1]).unwrap();
+            assert!(watch.is_readable(Duration::from_secs(60)), "{seen}");
             seen += queue.fetch().len();
         }
         assert_eq!(seen, 4000);

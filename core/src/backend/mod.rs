@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use crate::clock::Moment;
 use crate::error::{Error, Result};
+use crate::event_loop::EventLoop;
 use crate::token::Token;
 
 pub(crate) type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -160,8 +161,38 @@ pub(crate) trait Backend: std::fmt::Debug + Send + Sync {
     /// The fast path for callers that block, if the backend has one.
     fn direct(&self) -> Option<&dyn Direct>;
 
+    /// The fast path for callers on this event loop, if it is open; if not, it is opened in the
+    /// background where that is possible.
+    fn pipeline(&self, _event_loop: &EventLoop) -> Option<Arc<dyn Pipeline>> {
+        None
+    }
+
+    /// Opens that fast path, where that is possible. It need not succeed.
+    fn open_pipeline(&self, _event_loop: &EventLoop) -> Boxed<'static, ()> {
+        Box::pin(std::future::ready(()))
+    }
+
     /// Closes every connection. Nothing is called after it.
     fn shut(&self);
+}
+
+/// What is called with an answer.
+pub(crate) type Done<T> = Box<dyn FnOnce(Result<T>) + Send>;
+
+/// The fast path for callers on an event loop: the loop's thread sends the command, and reads the
+/// answer at one of its turns. Called on the loop's thread; what is called back runs there, too,
+/// or on the engine's if the connection is closed. It is dropped if the loop is.
+pub(crate) trait Pipeline: Send + Sync {
+    /// As [`Backend::attempt`]; the ticket serves to give it up. If the loop is dropped first the
+    /// claim is withdrawn in the background.
+    fn attempt(&self, claim: &Arc<Claim>, queue: bool, by: Moment, done: Done<Answer>) -> u64;
+
+    /// Gives an attempt up, if it was not answered yet: withdraws the claim behind it, and drops
+    /// what was to be called.
+    fn give_up(&self, ticket: u64);
+
+    /// As [`Backend::release`], sent once.
+    fn release(&self, claim: &Claim, by: Moment, done: Done<Released>);
 }
 
 /// The fast path for a caller that blocks: it writes the command and reads the reply itself.

@@ -1,5 +1,7 @@
 from typing import Any, Final, Literal, final
 
+from fencelock.errors import FencelockError, LossReason
+
 __all__ = [
     "DEFAULT_TTL",
     "URL_VARIABLE",
@@ -13,9 +15,11 @@ __all__ = [
     "error_kinds",
     "forward_log",
     "loss_reasons",
+    "make_error",
     "next_event",
     "resolve_url",
     "stop_events",
+    "use_errors",
 ]
 
 DEFAULT_TTL: Final[float]
@@ -97,6 +101,8 @@ class Port:
     def __new__(cls) -> Port: ...
     def fileno(self) -> int: ...
     def fetch(self) -> list[tuple[int, bool, Any]]: ...
+    def take_unsent(self) -> bool: ...
+    def flush(self) -> None: ...
 
 @final
 class Operation:
@@ -106,8 +112,20 @@ def close_all(clients: list[Client]) -> None: ...
 def error_kinds() -> list[tuple[int, str]]: ...
 def forward_log(level: int, /) -> None: ...
 def loss_reasons() -> list[str]: ...
+def make_error(
+    code: int,
+    message: str,
+    lock: str | None,
+    retryable: bool,
+    ambiguous: bool,
+    reason: str | None,
+    /,
+) -> FencelockError: ...
 def next_event() -> (
     tuple[Literal["lost"], int] | tuple[Literal["log"], int, str, list[tuple[str, str]]] | None
 ): ...
 def resolve_url(url: str | None, /) -> str: ...
 def stop_events() -> None: ...
+def use_errors(
+    by_code: dict[int, type[FencelockError]], reasons: dict[str, LossReason], /
+) -> None: ...

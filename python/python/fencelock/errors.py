@@ -9,6 +9,8 @@ from __future__ import annotations
 import enum
 from typing import ClassVar
 
+from fencelock import _native
+
 __all__ = [
     "AcquireCancelledError",
     "AcquireTimeoutError",
@@ -160,22 +162,7 @@ class InternalError(FencelockError):
     kind = "internal"
 
 
-_BY_CODE = {cls.code: cls for cls in FencelockError.__subclasses__()}
-
-
-def _make(
-    code: int,
-    message: str,
-    lock: str | None,
-    retryable: bool,
-    ambiguous: bool,
-    reason: str | None,
-) -> FencelockError:
-    """The exception for an error of the core."""
-    return _BY_CODE.get(code, FencelockError)(
-        message,
-        lock=lock,
-        retryable=retryable,
-        ambiguous=ambiguous,
-        reason=None if reason is None else LossReason(reason),
-    )
+_native.use_errors(
+    {cls.code: cls for cls in FencelockError.__subclasses__()},
+    {reason.value: reason for reason in LossReason},
+)

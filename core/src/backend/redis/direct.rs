@@ -214,7 +214,7 @@ fn connect(
 }
 
 /// RESP2 throughout: nothing is pushed on these connections, and no HELLO is needed.
-fn login_commands(url: &RedisUrl) -> Vec<Cmd> {
+pub(super) fn login_commands(url: &RedisUrl) -> Vec<Cmd> {
     let info = login(url, ProtocolVersion::RESP2);
     let mut commands = Vec::new();
     if matches!(url.place, Place::Tcp { tls: true, .. }) && info.password().is_none() {

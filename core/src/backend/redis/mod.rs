@@ -4,6 +4,7 @@ mod connection;
 mod denied;
 mod direct;
 mod handshake;
+mod pipeline;
 mod protocol;
 mod resp;
 mod scripts;
@@ -20,15 +21,18 @@ use tokio::runtime::{Handle, Id};
 
 use self::connection::{Dialect, Link};
 use self::direct::{DirectConnection, Failure, Pool};
+use self::pipeline::Pipelines;
 use self::protocol::{Asked, Call, PushMode, Speaker};
 use self::signals::Listening;
 pub(crate) use self::stream::Endpoint;
 use super::{
-    Answer, Backend, Boxed, Claim, Direct, Inspection, Interrupt, Released, SignalSink, withdrawal,
+    Answer, Backend, Boxed, Claim, Direct, Inspection, Interrupt, Pipeline, Released, SignalSink,
+    withdrawal,
 };
 use crate::clock::{Moment, valid_until};
 use crate::engine;
 use crate::error::{Error, Result};
+use crate::event_loop::EventLoop;
 use crate::options::ClientOptions;
 
 /// One Redis.
@@ -48,6 +52,7 @@ struct Core {
     /// A shared connection for each of the callers' runtimes.
     mux: Mutex<HashMap<Id, Arc<Line<Link>>>>,
     pool: Pool,
+    pipelines: Pipelines,
     shut: AtomicBool,
     jitter: AtomicU64,
 }
@@ -134,6 +139,7 @@ impl RedisBackend {
             engine: Line::default(),
             mux: Mutex::default(),
             pool: Pool::default(),
+            pipelines: Pipelines::default(),
             shut: AtomicBool::new(false),
             jitter: AtomicU64::new(0),
         };
@@ -330,6 +336,16 @@ impl Backend for RedisBackend {
         self.core.engine.clear();
         self.core.mux.lock().unwrap_or_else(PoisonError::into_inner).clear();
         self.core.pool.clear();
+        self.core.pipelines.end();
+    }
+
+    fn pipeline(&self, event_loop: &EventLoop) -> Option<Arc<dyn Pipeline>> {
+        let pipeline = self.core.pipelines.get(&self.core, event_loop)?;
+        Some(pipeline)
+    }
+
+    fn open_pipeline(&self, event_loop: &EventLoop) -> Boxed<'static, ()> {
+        Box::pin(self.core.pipelines.open(&self.core, event_loop))
     }
 }
 

@@ -1,8 +1,8 @@
-"""How outcomes come from the engine to an event loop.
+"""How outcomes come to an event loop.
 
-The engine leaves them on a queue of the loop's own and makes one descriptor readable, however
-many there are. Only the loop's reader refers to the port, so that both end with the loop, and
-leases that were granted for it are given back.
+One descriptor becomes readable, whether the server has answered on the loop's own connection or
+the engine has left something, and however much there is. Only the loop's reader refers to the
+port, so that both end with the loop, and leases that were granted for it are given back.
 """
 
 from __future__ import annotations
@@ -36,28 +36,31 @@ class Unswerving(asyncio.Future[Any]):
 class Port:
     """One event loop's queue."""
 
-    __slots__ = ("__weakref__", "_loop", "_native", "_numbers", "_waiting")
+    __slots__ = ("__weakref__", "loop", "native", "numbers", "waiting")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = ref(loop)
-        self._native = _native.Port()
-        self._numbers = itertools.count()
-        self._waiting: dict[int, Future] = {}
+        self.loop = ref(loop)
+        self.native = _native.Port()
+        self.numbers = itertools.count()
+        self.waiting: dict[int, Future] = {}
         try:
-            loop.add_reader(self._native.fileno(), self._deliver)
+            loop.add_reader(self.native.fileno(), self._deliver)
         except NotImplementedError:
             raise UnsupportedError(
                 f"the event loop {type(loop).__name__} can't watch descriptors (add_reader); use "
                 "asyncio's SelectorEventLoop or uvloop"
             ) from None
 
-    def forget(self, number: int) -> None:
-        """Nobody waits for this any more: what comes all the same is given back."""
-        self._waiting.pop(number, None)
+    def expect(self, number: int, future: Future) -> None:
+        """Sends what was begun under this number, its outcome to come to this future."""
+        self.waiting[number] = future
+        if self.native.take_unsent():
+            # Sent together with what other tasks begin in this iteration of the loop.
+            future.get_loop().call_soon(self.native.flush)
 
     def _deliver(self) -> None:
-        for number, failure, outcome in self._native.fetch():
-            future = self._waiting.pop(number, None)
+        for number, failure, outcome in self.native.fetch():
+            future = self.waiting.pop(number, None)
             # A lease that nobody waits for is dropped here, and so given back.
             if future is None or future.done():
                 continue
@@ -67,60 +70,56 @@ class Port:
                 future.set_result(outcome)
 
 
-class Wait:
-    """An operation under way, and the future that its outcome comes to."""
-
-    __slots__ = ("_number", "_operation", "future")
-
-    def __init__(
-        self, future: Future | None, begin: Begin[P], *args: P.args, **kwargs: P.kwargs
-    ) -> None:
-        """Begins it for the running loop."""
-        loop = asyncio.get_running_loop()
-        known = _ports.get(id(loop))
-        port = None if known is None else known()
-        if port is None or port._loop() is not loop:
-            port = _open(loop)
-        self.future = loop.create_future() if future is None else future
-        self._number = number = next(port._numbers)
-        self._operation = begin(port._native, number, *args, **kwargs)
-        port._waiting[number] = self.future
-
-    def give_up(self) -> None:
-        """Leaves nothing behind, whether the outcome has come or not."""
-        if isinstance(self._operation, _native.Operation):
-            self._operation.cancel()
-        future = self.future
-        port = _find(future.get_loop())
-        if port is not None:
-            port.forget(self._number)
-        if not future.done():
-            future.cancel()
-        elif not future.cancelled() and future.exception() is None:
-            outcome = future.result()
-            if isinstance(outcome, _native.Lease):
-                outcome.give_back()
-
-
 def watch(lease: _native.Lease, told: Callable[[str | None], object]) -> None:
     """Calls back in the running loop when the lease is lost, with the reason, or released.
 
     However the lease ends, the outcome comes: there is nothing to give up.
     """
-    waiting = Wait(None, lease.begin_watch)
-    # The operation must be kept for as long as its future.
-    waiting.future.add_done_callback(lambda future: told(waiting.future.result()))
+    loop = asyncio.get_running_loop()
+    port, future = here(loop), loop.create_future()
+    number = next(port.numbers)
+    operation = lease.begin_watch(port.native, number)
+    port.expect(number, future)
+
+    def ended(future: Future) -> None:
+        # The operation must be kept for as long as its future.
+        nonlocal operation
+        del operation
+        told(future.result())
+
+    future.add_done_callback(ended)
+
+
+def _give_up(number: int, operation: object, future: Future) -> None:
+    """Leaves nothing behind, whether the outcome has come or not."""
+    if isinstance(operation, _native.Operation):
+        operation.cancel()
+    port = _find(future.get_loop())
+    if port is not None:
+        port.waiting.pop(number, None)
+    if not future.done():
+        future.cancel()
+    elif not future.cancelled() and future.exception() is None:
+        outcome = future.result()
+        if isinstance(outcome, _native.Lease):
+            outcome.give_back()
 
 
 async def outcome(begin: Begin[P], *args: P.args, **kwargs: P.kwargs) -> Any:  # noqa: ANN401
     """Carries out an operation; cancelled, it leaves nothing behind."""
-    waiting = Wait(None, begin, *args, **kwargs)
+    loop = asyncio.get_running_loop()
+    port, future = here(loop), loop.create_future()
+    number = next(port.numbers)
+    operation = begin(port.native, number, *args, **kwargs)
+    port.expect(number, future)
+    # It must end with its loop, though this may be kept for longer.
+    del port
     try:
-        return await waiting.future
+        return await future
     except FencelockError:
         raise
     except BaseException:
-        waiting.give_up()
+        _give_up(number, operation, future)
         raise
 
 
@@ -130,8 +129,12 @@ async def unswerving(begin: Begin[P], *args: P.args, **kwargs: P.kwargs) -> None
     Raises:
         asyncio.CancelledError: The task was cancelled meanwhile; it is done all the same.
     """
-    future = Unswerving(loop=asyncio.get_running_loop())
-    Wait(future, begin, *args, **kwargs)
+    loop = asyncio.get_running_loop()
+    port, future = here(loop), Unswerving(loop=loop)
+    number = next(port.numbers)
+    begin(port.native, number, *args, **kwargs)
+    port.expect(number, future)
+    del port
     try:
         await future
     except asyncio.CancelledError as cancelled:
@@ -148,13 +151,16 @@ _ports: dict[int, ref[Port]] = {}
 def _find(loop: asyncio.AbstractEventLoop) -> Port | None:
     known = _ports.get(id(loop))
     port = None if known is None else known()
-    return port if port is not None and port._loop() is loop else None
+    return port if port is not None and port.loop() is loop else None
 
 
-def _open(loop: asyncio.AbstractEventLoop) -> Port:
-    _events.start()
-    port = Port(loop)
-    _ports[id(loop)] = ref(port)
+def here(loop: asyncio.AbstractEventLoop) -> Port:
+    """The running loop's port, opened when it is used first."""
+    port = _find(loop)
+    if port is None:
+        _events.start()
+        port = Port(loop)
+        _ports[id(loop)] = ref(port)
     return port
 
 
