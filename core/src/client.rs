@@ -122,7 +122,7 @@ impl Session {
             Signal::Granted { name, token, fence } => {
                 self.waiting.granted(self, &name, token, fence);
             }
-            Signal::LookAll => self.waiting.look_all(),
+            Signal::LookAll => self.waiting.look_all(self),
         }
     }
 

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 /// A moment on the boot clock, in nanoseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Moment(u64);
+pub struct Moment(u64);
 
 impl Moment {
     /// Later than every moment that comes.
-    pub(crate) const NEVER: Self = Self(u64::MAX);
+    pub const NEVER: Self = Self(u64::MAX);
 
     pub(crate) fn now() -> Self {
         #[cfg(test)]
@@ -20,16 +20,18 @@ impl Moment {
         Self(boot_nanos())
     }
 
-    pub(crate) const fn from_nanos(nanos: u64) -> Self {
+    /// The moment this many ns after the machine started.
+    pub const fn from_nanos(nanos: u64) -> Self {
         Self(nanos)
     }
 
-    pub(crate) const fn nanos(self) -> u64 {
+    /// The ns from the machine's start to it.
+    pub const fn nanos(self) -> u64 {
         self.0
     }
 
     /// The time from `earlier` to this moment, zero if it is not later.
-    pub(crate) fn since(self, earlier: Self) -> Duration {
+    pub fn since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
 
@@ -62,7 +64,7 @@ impl Sub<Duration> for Moment {
 /// Until when a lease is valid that the server granted or renewed for `ttl` in answer to a
 /// request sent at `sent`: less 1 % of the TTL and 2 ms for clocks that run apart (protocol,
 /// "The client's part", 1).
-pub(crate) fn valid_until(sent: Moment, ttl: Duration) -> Moment {
+pub fn valid_until(sent: Moment, ttl: Duration) -> Moment {
     let drift = ttl / 100 + Duration::from_millis(2);
     sent + ttl.saturating_sub(drift)
 }

@@ -130,9 +130,11 @@ impl LossReason {
 ///
 /// It never shows a password or an owner token.
 #[derive(Clone)]
+#[cfg_attr(feature = "model", derive(PartialEq, Eq, Hash))]
 pub struct Error(Box<Inner>);
 
 #[derive(Clone)]
+#[cfg_attr(feature = "model", derive(PartialEq, Eq, Hash))]
 struct Inner {
     kind: ErrorKind,
     lock: Option<String>,

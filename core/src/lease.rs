@@ -17,11 +17,7 @@ use crate::error::{Error, ErrorKind, LossReason, Result};
 use crate::event_loop::EventLoop;
 use crate::fork::{self, Native};
 use crate::options::LockOptions;
-
-const HELD: u8 = 0;
-const RELEASING: u8 = 16;
-const RELEASED: u8 = 17;
-const ABANDONED: u8 = 18;
+use crate::term::{Event, Phase, Term};
 
 /// What a lease, the keeper and the client know together of one holding.
 #[derive(Debug)]
@@ -33,8 +29,8 @@ pub(crate) struct Holding {
     pub(crate) ends_at: Moment,
     generation: u64,
     valid_until: AtomicU64,
-    /// `HELD`, one of the constants above, or the number of a [`LossReason`].
-    state: AtomicU8,
+    /// A [`Phase`].
+    phase: AtomicU8,
     changed: Notify,
 }
 
@@ -54,14 +50,29 @@ impl Holding {
             ends_at: options.max_hold.map_or(Moment::NEVER, |time| since + time),
             generation: fork::generation(),
             valid_until: AtomicU64::new(valid_until.nanos()),
-            state: AtomicU8::new(HELD),
+            phase: AtomicU8::new(Phase::Held.encode()),
             changed: Notify::new(),
         }
     }
 
+    fn phase(&self) -> Phase {
+        Phase::decode(self.phase.load(Ordering::Acquire))
+    }
+
+    fn term(&self) -> Term {
+        let until = Moment::from_nanos(self.valid_until.load(Ordering::Acquire));
+        Term { phase: self.phase(), until, ends_at: self.ends_at }
+    }
+
+    /// Does what an event asks for; false where it came too late.
+    fn step(&self, event: Event) -> bool {
+        let next = |phase| Phase::decode(phase).after(event).map(Phase::encode);
+        self.phase.fetch_update(Ordering::AcqRel, Ordering::Acquire, next).is_ok()
+    }
+
     /// The last moment of the lease as it stands, `max_hold` considered.
     pub(crate) fn valid_until(&self) -> Moment {
-        Moment::from_nanos(self.valid_until.load(Ordering::Acquire)).min(self.ends_at)
+        self.term().valid_until()
     }
 
     /// A renewal was granted; it never makes the lease shorter.
@@ -71,7 +82,7 @@ impl Holding {
 
     /// Whether it is held at this very moment; looks at the clock each time.
     pub(crate) fn is_held(&self) -> bool {
-        self.loss().is_none() && self.state.load(Ordering::Acquire) == HELD
+        self.loss().is_none() && self.phase() == Phase::Held
     }
 
     /// Why it was lost, if it was. A lease whose time is over is lost from here on.
@@ -79,22 +90,17 @@ impl Holding {
         if self.generation != fork::generation() {
             return Some(LossReason::Forked);
         }
-        let state = self.state.load(Ordering::Acquire);
-        if state == HELD && Moment::now() >= self.valid_until() {
-            let reason = if self.valid_until() == self.ends_at {
-                LossReason::MaxHold
-            } else {
-                LossReason::Expired
-            };
+        // The clock first: a renewal that comes between the two counts.
+        let now = Moment::now();
+        if let Some(reason) = self.term().overdue(now) {
             self.lose(reason);
-            return self.loss();
         }
-        LossReason::ALL.into_iter().find(|&reason| reason as u8 == state)
+        self.phase().loss()
     }
 
     /// Marks it lost, if it was held: true then.
     pub(crate) fn lose(&self, reason: LossReason) -> bool {
-        let lost = self.leave_held(reason as u8);
+        let lost = self.step(Event::Lost(reason));
         if lost {
             let name = &*self.claim.name;
             if reason == LossReason::Closed {
@@ -108,14 +114,8 @@ impl Holding {
         lost
     }
 
-    fn leave_held(&self, state: u8) -> bool {
-        self.state.compare_exchange(HELD, state, Ordering::AcqRel, Ordering::Acquire).is_ok()
-    }
-
     fn released(&self) {
-        let order = (Ordering::AcqRel, Ordering::Acquire);
-        // What was lost stays lost, with its reason.
-        if self.state.compare_exchange(RELEASING, RELEASED, order.0, order.1).is_ok() {
+        if self.step(Event::Released) {
             self.changed.notify_waiters();
         }
     }
@@ -130,7 +130,7 @@ impl Holding {
             if let Some(reason) = self.loss() {
                 return Some(reason);
             }
-            if matches!(self.state.load(Ordering::Acquire), RELEASED | ABANDONED) {
+            if matches!(self.phase(), Phase::Released | Phase::Abandoned) {
                 return None;
             }
             changed.await;
@@ -176,10 +176,7 @@ impl Lease {
         let Some(session) = session else { return };
         engine::spawn(async move {
             holding.ended().await;
-            if holding.state.load(Ordering::Acquire) != RELEASED {
-                // What was lost or abandoned is left to lapse.
-                tokio::time::sleep(holding.claim.ttl()).await;
-            }
+            tokio::time::sleep(holding.phase().straggler_after(holding.claim.ttl())).await;
             session.withdraw(&holding.claim, true).await;
         });
     }
@@ -358,7 +355,7 @@ impl Lease {
     /// Stops renewing without releasing: the lock stays taken until the deadline. For languages
     /// whose garbage collector drops a lease that somebody may still rely on.
     pub fn abandon(&self) {
-        if self.holding.loss().is_none() && self.holding.leave_held(ABANDONED) {
+        if self.holding.loss().is_none() && self.holding.step(Event::Abandoned) {
             self.holding.changed.notify_waiters();
             if let Some(session) = self.session.get() {
                 session.keeper.forget(&self.holding);
@@ -379,7 +376,7 @@ impl Lease {
     /// is no loss.
     fn begin_release(&self) -> Result<Releasing> {
         let session = UnderWay::new(self.session()?.clone());
-        let held = self.holding.is_held() && self.holding.leave_held(RELEASING);
+        let held = self.holding.is_held() && self.holding.step(Event::ReleaseBegun);
         let lost = self.holding.loss();
         if !held && lost.is_none() {
             return Err(Error::not_held("the lease was released before").at(self.name()));
@@ -398,7 +395,7 @@ impl Drop for Lease {
             return;
         };
         let session = UnderWay::new(session.clone());
-        if self.holding.leave_held(RELEASING) {
+        if self.holding.step(Event::ReleaseBegun) {
             session.keeper.forget(&self.holding);
             let by = session.answer_by(self.holding.claim.ttl());
             let holding = self.holding.clone();

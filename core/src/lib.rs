@@ -28,6 +28,9 @@
 //! Through the `tracing` crate: lost leases, failed renewals and long holds are warnings. Neither
 //! passwords nor owner tokens are logged.
 
+// What the model checker drives is `pub` in private modules; `model` lets it out.
+#![cfg_attr(not(feature = "model"), expect(unreachable_pub, reason = "see `model`"))]
+
 mod acquire;
 mod backend;
 pub mod blocking;
@@ -37,11 +40,16 @@ pub mod completion;
 mod engine;
 mod error;
 mod event_loop;
+mod flaw;
 mod fork;
 mod keeper;
 mod lease;
 mod lock;
+#[cfg(feature = "model")]
+#[doc(hidden)]
+pub mod model;
 mod options;
+mod term;
 mod tls;
 mod token;
 mod url;

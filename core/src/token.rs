@@ -11,7 +11,7 @@ const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx
 ///
 /// It is a secret: whoever has it can release the lock. `Debug` hides it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Token([u8; 26]);
+pub struct Token([u8; 26]);
 
 impl Token {
     /// A token that nobody has had before.
@@ -25,13 +25,23 @@ impl Token {
         Ok(Self(text))
     }
 
+    /// A token like any other, from a number: the model checker has no use for chance.
+    #[cfg(feature = "model")]
+    pub fn from_number(number: u64) -> Self {
+        let mut text = [0; 26];
+        text[..4].copy_from_slice(PREFIX);
+        text[4..].copy_from_slice(&base64(u128::from(number)));
+        Self(text)
+    }
+
     /// The token in a message from the server, if it is one.
-    pub(crate) fn parse(text: &[u8]) -> Option<Self> {
+    pub fn parse(text: &[u8]) -> Option<Self> {
         let text: [u8; 26] = text.try_into().ok()?;
         text.starts_with(PREFIX).then_some(Self(text))
     }
 
-    pub(crate) fn as_bytes(&self) -> &[u8] {
+    /// Its text.
+    pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 }
@@ -57,12 +67,15 @@ fn random_text() -> Result<[u8; 22]> {
             "check that getrandom(2) is permitted",
         )
     })?;
-    let mut rest = u128::from_le_bytes(bits);
-    Ok(std::array::from_fn(|_| {
+    Ok(base64(u128::from_le_bytes(bits)))
+}
+
+fn base64(mut rest: u128) -> [u8; 22] {
+    std::array::from_fn(|_| {
         let digit = ALPHABET[(rest & 63) as usize];
         rest >>= 6;
         digit
-    }))
+    })
 }
 
 #[cfg(test)]

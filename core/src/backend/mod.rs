@@ -20,62 +20,90 @@ pub(crate) type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// How a lock is wished for. Only `Exclusive` is served so far; the others show the room that
 /// the protocol keeps.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub(crate) enum Mode {
+pub enum Mode {
+    /// By one at a time.
     Exclusive,
 }
 
 /// One wish to hold a lock, the same through every retry: a backend grants it once per token.
-#[derive(Clone, Debug)]
-pub(crate) struct Claim {
-    pub(crate) name: Arc<str>,
-    pub(crate) token: Token,
-    pub(crate) mode: Mode,
-    pub(crate) ttl_ms: u64,
-    pub(crate) label: Arc<str>,
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Claim {
+    /// The lock.
+    pub name: Arc<str>,
+    /// Proves that it is ours.
+    pub token: Token,
+    /// How the lock is wished for.
+    pub mode: Mode,
+    /// How long a lease lasts without renewal, in ms.
+    pub ttl_ms: u64,
+    /// What `inspect` shows of the holder.
+    pub label: Arc<str>,
     /// The place in the queue that an earlier token of this wish had; 0 for none.
-    pub(crate) ticket: u64,
+    pub ticket: u64,
 }
 
 impl Claim {
-    pub(crate) fn ttl(&self) -> Duration {
+    /// How long a lease lasts without renewal.
+    pub fn ttl(&self) -> Duration {
         Duration::from_millis(self.ttl_ms)
     }
 
     /// The same wish under a new token, at the place in the queue that the old one had.
-    pub(crate) fn renamed(&self, ticket: u64) -> Result<Self> {
-        Ok(Self { token: Token::generate()?, ticket, ..self.clone() })
+    pub(crate) fn renamed(&self, token: Token, ticket: u64) -> Self {
+        Self { token, ticket, ..self.clone() }
     }
 }
 
 /// What a backend says of a claim.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Answer {
-    /// Held, with this fence, until this moment by our clock.
-    Granted { fence: u64, valid_until: Moment },
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Answer {
+    /// Held.
+    Granted {
+        /// With this fence.
+        fence: u64,
+        /// Until this moment by our clock.
+        valid_until: Moment,
+    },
     /// Somebody else holds it, and the claim is not in the queue.
     Busy,
-    /// In the queue, at the place `ticket` if it was told now. If a signal says that it was
-    /// granted, the lease is valid until `granted_until`; without one, poll at `look_at`.
-    Queued { ticket: Option<u64>, look_at: Moment, granted_until: Moment },
+    /// In the queue.
+    Queued {
+        /// The place there, if it was told now.
+        ticket: Option<u64>,
+        /// When to poll, if no signal comes before.
+        look_at: Moment,
+        /// Until when the lease is valid if a signal says that it was granted.
+        granted_until: Moment,
+    },
     /// Not in the queue any more: the token is spent.
     Gone,
 }
 
 /// How a release ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Released {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Released {
+    /// Nobody holds it now.
     Freed,
+    /// The first waiter holds it now.
     HandedOn,
+    /// It was not held with this token.
     NotHeld,
 }
 
 /// What a backend tells of its own accord.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Signal {
-    /// The claim with this token on this lock was granted.
-    Granted { name: String, token: Token, fence: u64 },
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Signal {
+    /// A claim was granted.
+    Granted {
+        /// On this lock.
+        name: String,
+        /// With this token.
+        token: Token,
+        /// And with this fence.
+        fence: u64,
+    },
     /// Signals may have been missed: look at every claim.
     LookAll,
 }

@@ -1,9 +1,12 @@
 //! What the engine makes of answers and signals (protocol, "The client's part").
 
+use std::time::Duration;
+
 use super::*;
 use crate::backend::fake::{Asked, Stage};
-use crate::backend::{Signal, withdrawal};
-use crate::error::{ErrorKind, LossReason};
+use crate::backend::{Mode, Signal, withdrawal};
+use crate::clock::valid_until;
+use crate::error::{Error, ErrorKind, LossReason};
 
 const TTL: Duration = Duration::from_secs(10);
 

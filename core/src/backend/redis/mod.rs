@@ -5,9 +5,9 @@ mod denied;
 mod direct;
 mod handshake;
 mod pipeline;
-mod protocol;
+pub(crate) mod protocol;
 mod resp;
-mod scripts;
+pub(crate) mod scripts;
 mod signals;
 mod stream;
 
@@ -29,7 +29,7 @@ use super::{
     Answer, Backend, Boxed, Claim, Direct, Inspection, Interrupt, Pipeline, Released, SignalSink,
     withdrawal,
 };
-use crate::clock::{Moment, valid_until};
+use crate::clock::Moment;
 use crate::engine;
 use crate::error::{Error, Result};
 use crate::event_loop::EventLoop;
@@ -311,10 +311,8 @@ impl Backend for RedisBackend {
                 Ok(answers) => answers,
                 Err(error) => return vec![Err(error); claims.len()],
             };
-            let read = |claim: &Claim, value: Result<Value>| {
-                let extended = protocol::read_extend(&value?)?;
-                Ok(extended.then(|| valid_until(sent, claim.ttl())))
-            };
+            let asked = self.core.asked(sent);
+            let read = |claim, value: Result<Value>| protocol::read_extend(claim, asked, &value?);
             claims.iter().zip(answers).map(|(claim, value)| read(claim, value)).collect()
         })
     }

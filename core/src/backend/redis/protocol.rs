@@ -11,6 +11,7 @@ use super::scripts::Script;
 use crate::backend::{Answer, Claim, Holder, Inspection, Mode, Released, Signal, not_understood};
 use crate::clock::{Moment, valid_until};
 use crate::error::{Error, ErrorKind, Result};
+use crate::flaw::{self, Flaw};
 use crate::options::hash_tag;
 use crate::token::Token;
 
@@ -20,8 +21,8 @@ pub(super) fn window(ttl: Duration) -> Duration {
 }
 
 /// How this client hears of grants.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum PushMode {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum PushMode {
     /// By messages on its channel.
     Channel,
     /// Not at all: it polls at the head of the queue.
@@ -38,14 +39,16 @@ impl PushMode {
 }
 
 /// What every command of one client has in common.
-#[derive(Clone, Debug)]
-pub(super) struct Speaker {
-    pub(super) client: String,
-    pub(super) prefix: String,
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Speaker {
+    /// Names the client to the server.
+    pub client: String,
+    /// Before every lock's name.
+    pub prefix: String,
 }
 
 /// The channel on which a client hears of grants.
-pub(super) fn channel(client: &str) -> String {
+pub fn channel(client: &str) -> String {
     format!("fl:c:{client}")
 }
 
@@ -57,12 +60,27 @@ const DIAGNOSE: &str = include_str!("lua/diagnose.lua");
 
 /// A command with the script that it calls.
 #[derive(Debug)]
-pub(super) struct Call {
-    pub(super) cmd: Cmd,
+pub struct Call {
+    /// EVALSHA with the script's hash, keys and arguments.
+    pub cmd: Cmd,
     script: &'static Script,
 }
 
 impl Call {
+    /// The hash of the script, its keys and its arguments.
+    #[cfg(feature = "model")]
+    pub fn parts(&self) -> (&'static str, Vec<Vec<u8>>, Vec<Vec<u8>>) {
+        let args = self.cmd.args_iter().filter_map(|arg| match arg {
+            redis::Arg::Simple(arg) => Some(arg.to_vec()),
+            _ => None,
+        });
+        // Behind EVALSHA and the hash.
+        let mut args = args.skip(2);
+        let count = args.next().and_then(|count| std::str::from_utf8(&count).ok()?.parse().ok());
+        let keys = args.by_ref().take(count.unwrap_or(0)).collect();
+        (&self.script.sha1, keys, args.collect())
+    }
+
     /// Asks which commands the user may not run in scripts on this lock.
     pub(super) fn diagnosis(&self) -> Cmd {
         let mut eval = redis::cmd("EVAL");
@@ -108,7 +126,8 @@ impl Speaker {
         Call { cmd, script }
     }
 
-    pub(super) fn acquire(&self, claim: &Claim, queue: bool, mode: PushMode) -> Call {
+    /// Takes the lock, or with `queue` a place in its queue.
+    pub fn acquire(&self, claim: &Claim, queue: bool, mode: PushMode) -> Call {
         let Mode::Exclusive = claim.mode;
         let mut call = self.call(scripts::acquire(), &claim.name, "fqw");
         call.cmd
@@ -124,7 +143,7 @@ impl Speaker {
     }
 
     /// All claims are on one lock.
-    pub(super) fn poll(&self, claims: &[std::sync::Arc<Claim>]) -> Call {
+    pub fn poll(&self, claims: &[std::sync::Arc<Claim>]) -> Call {
         let (name, longest) = claims.iter().fold(("", Duration::ZERO), |(_, longest), claim| {
             (&*claim.name, longest.max(claim.ttl()))
         });
@@ -136,19 +155,22 @@ impl Speaker {
         call
     }
 
-    pub(super) fn release(&self, claim: &Claim) -> Call {
+    /// Gives the lock back.
+    pub fn release(&self, claim: &Claim) -> Call {
         let mut call = self.call(scripts::release(), &claim.name, "fqw");
         call.cmd.arg(claim.token.as_bytes());
         call
     }
 
-    pub(super) fn cancel(&self, claim: &Claim) -> Call {
+    /// Undoes an acquire.
+    pub fn cancel(&self, claim: &Claim) -> Call {
         let mut call = self.call(scripts::cancel(), &claim.name, "fqw");
         call.cmd.arg(claim.token.as_bytes());
         call
     }
 
-    pub(super) fn extend(&self, claim: &Claim) -> Call {
+    /// Renews a lease.
+    pub fn extend(&self, claim: &Claim) -> Call {
         let mut call = self.call(scripts::extend(), &claim.name, "f");
         call.cmd.arg(claim.token.as_bytes()).arg(claim.ttl_ms);
         call
@@ -159,7 +181,7 @@ impl Speaker {
     }
 
     /// Reads a message: `G <token> <fence> <ttl> <lock>`, the lock last as it may hold any byte.
-    pub(super) fn read_message(&self, payload: &[u8]) -> Option<Signal> {
+    pub fn read_message(&self, payload: &[u8]) -> Option<Signal> {
         let mut parts = payload.splitn(5, |&byte| byte == b' ');
         if parts.next()? != b"G" {
             return None;
@@ -243,25 +265,34 @@ impl Look {
 
 /// What an answer is read with.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Asked {
+pub struct Asked {
     /// Before the request entered any queue of ours.
-    pub(super) sent: Moment,
-    pub(super) now: Moment,
-    pub(super) mode: PushMode,
-    pub(super) jitter: f64,
+    pub sent: Moment,
+    /// When the answer came.
+    pub now: Moment,
+    /// How this client hears of grants.
+    pub mode: PushMode,
+    /// 0 to 1: how much of the heartbeat's tenth is taken off.
+    pub jitter: f64,
 }
 
 impl Asked {
+    /// Until when a lease of this TTL is valid that the answer grants.
+    fn valid_until(&self, ttl: Duration) -> Moment {
+        let counts_from = if flaw::has(Flaw::DeadlineFromReply) { self.now } else { self.sent };
+        valid_until(counts_from, ttl)
+    }
+
     fn queued(&self, claim: &Claim, ticket: Option<u64>, look: Look) -> Answer {
         Answer::Queued {
             ticket,
             look_at: self.now + look.after(claim.ttl()),
-            granted_until: valid_until(self.sent, claim.ttl()),
+            granted_until: self.valid_until(claim.ttl()),
         }
     }
 
     fn granted(&self, claim: &Claim, fence: u64) -> Answer {
-        Answer::Granted { fence, valid_until: valid_until(self.sent, claim.ttl()) }
+        Answer::Granted { fence, valid_until: self.valid_until(claim.ttl()) }
     }
 
     fn look(&self, rank: u64, remaining: i64, foreign: bool) -> Look {
@@ -269,7 +300,12 @@ impl Asked {
     }
 }
 
-pub(super) fn read_acquire(claim: &Claim, asked: Asked, value: &Value) -> Result<Answer> {
+/// The answer to an acquire.
+///
+/// # Errors
+///
+/// `Backend` for a full queue or an answer that is none.
+pub fn read_acquire(claim: &Claim, asked: Asked, value: &Value) -> Result<Answer> {
     let read = || {
         // Held: the fence alone.
         if let Some(fence) = text(Some(value)) {
@@ -296,7 +332,12 @@ pub(super) fn read_acquire(claim: &Claim, asked: Asked, value: &Value) -> Result
     read().ok_or_else(|| not_understood("acquire"))
 }
 
-pub(super) fn read_poll(
+/// The answer to a poll, for each of its claims.
+///
+/// # Errors
+///
+/// `Backend` for an answer that is none.
+pub fn read_poll(
     claims: &[std::sync::Arc<Claim>],
     asked: Asked,
     value: &Value,
@@ -325,7 +366,12 @@ pub(super) fn read_poll(
     read().ok_or_else(|| not_understood("poll"))
 }
 
-pub(super) fn read_release(value: &Value) -> Result<Released> {
+/// The answer to a release.
+///
+/// # Errors
+///
+/// `Backend` for an answer that is none.
+pub fn read_release(value: &Value) -> Result<Released> {
     match int(Some(value)) {
         Some(0) => Ok(Released::NotHeld),
         Some(1) => Ok(Released::Freed),
@@ -334,11 +380,15 @@ pub(super) fn read_release(value: &Value) -> Result<Released> {
     }
 }
 
-/// Whether the server extended a lease.
-pub(super) fn read_extend(value: &Value) -> Result<bool> {
+/// The answer to an extension: until when the lease is valid now, `None` where it was refused.
+///
+/// # Errors
+///
+/// `Backend` for an answer that is none.
+pub fn read_extend(claim: &Claim, asked: Asked, value: &Value) -> Result<Option<Moment>> {
     match int(Some(value)) {
-        Some(0) => Ok(false),
-        Some(1) => Ok(true),
+        Some(0) => Ok(None),
+        Some(1) => Ok(Some(asked.valid_until(claim.ttl()))),
         _ => Err(not_understood("extend")),
     }
 }

@@ -1,0 +1,92 @@
+//! What the table makes of moments that no test with a real clock can wait for.
+
+use super::*;
+use crate::clock::valid_until;
+
+const TTL: Duration = Duration::from_secs(10);
+const START: Moment = Moment::from_nanos(1_000_000_000);
+
+fn claim() -> Arc<Claim> {
+    Arc::new(Claim { ttl_ms: 10_000, ..stray("a", Token::generate().unwrap()) })
+}
+
+fn enter(table: &mut Table<&'static str>, until: Moment) -> (u64, Arc<Claim>) {
+    let claim = claim();
+    (table.enter(&claim, "caller", until, START), claim)
+}
+
+fn broken() -> Result<Answer> {
+    Err(Error::unavailable("the connection broke").maybe_done())
+}
+
+fn queued(sent: Moment, look_at: Moment) -> Answer {
+    Answer::Queued { ticket: Some(7), look_at, granted_until: valid_until(sent, TTL) }
+}
+
+fn plan(table: &mut Table<&'static str>, now: Moment) -> Plan<&'static str> {
+    table.plan("a", now, true).unwrap()
+}
+
+#[test]
+fn a_first_attempt_without_answer_for_a_ttl_goes_on_under_a_new_token() {
+    let mut table = Table::default();
+    let (id, claim) = enter(&mut table, Moment::NEVER);
+    let now = START + TTL;
+    let effects = table.stay(id, &broken(), now, Token::generate);
+    let [Effect::Withdraw { claim: old, straggling: true }, Effect::Open(_)] = &effects[..] else {
+        panic!("{effects:?}")
+    };
+    assert_eq!(old.token, claim.token);
+    let Some(Task::Join { claim: renamed, .. }) = plan(&mut table, now).task else {
+        panic!("it joins at once")
+    };
+    assert_ne!(renamed.token, claim.token);
+    // The grant of the new token is its own, and that of the old one nobody's.
+    let own = table.granted("a", renamed.token, 5, now, |_| false);
+    assert!(matches!(own, Some(Effect::Lease { fence: 5, .. })), "{own:?}");
+    let old = table.granted("a", claim.token, 4, now, |_| false);
+    assert!(matches!(old, Some(Effect::Withdraw { .. })), "{old:?}");
+}
+
+#[test]
+fn a_grant_of_an_unsure_token_expects_a_straggler() {
+    let mut table = Table::default();
+    let (id, claim) = enter(&mut table, Moment::NEVER);
+    table.stay(id, &broken(), START, Token::generate);
+    let task = plan(&mut table, START).task.unwrap();
+    assert_eq!(task, Task::Join { id, claim });
+    let granted = Answer::Granted { fence: 5, valid_until: valid_until(START, TTL) };
+    let effects = table.apply(task.answered(Ok(vec![granted])), START, Token::generate);
+    assert!(matches!(effects[..], [Effect::Lease { straggler: true, .. }]), "{effects:?}");
+}
+
+#[test]
+fn a_room_is_closed_when_nobody_is_left_in_it() {
+    let mut table = Table::default();
+    let until = START + Duration::from_secs(1);
+    let (id, _) = enter(&mut table, until);
+    table.stay(id, &Ok(queued(START, START + TTL)), START, Token::generate);
+    assert_eq!(plan(&mut table, START).next, until);
+    let effects = plan(&mut table, until).effects;
+    assert!(matches!(effects[..], [Effect::Expire(_)]), "{effects:?}");
+    assert!(table.plan("a", until, true).is_none());
+    let (id, _) = enter(&mut table, Moment::NEVER);
+    let effects = table.stay(id, &Ok(Answer::Busy), until, Token::generate);
+    assert!(matches!(effects[..], [Effect::Open(_)]), "{effects:?}");
+}
+
+#[test]
+fn a_lease_is_kept_before_its_token_is_forgotten() {
+    let mut table = Table::default();
+    let (id, _) = enter(&mut table, Moment::NEVER);
+    assert_eq!(table.settle(id, || "kept"), Some("kept"));
+    assert_eq!(table.settle(id, || panic!("kept twice")), None);
+}
+
+#[test]
+fn a_poll_that_answers_too_little_is_not_understood() {
+    let claims = vec![claim(), claim()];
+    let task = Task::Poll { ids: vec![1, 2], claims };
+    let answers = task.answered(Ok(vec![Answer::Busy]));
+    assert!(matches!(answers[..], [(1, _, Ok(Answer::Busy)), (2, _, Err(_))]), "{answers:?}");
+}
