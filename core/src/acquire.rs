@@ -3,6 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+pub(crate) use crate::attempt::Patience;
+
+use crate::attempt::Decision;
 use crate::backend::{Answer, Claim, Interrupt, Mode, Pipeline};
 use crate::client::UnderWay;
 use crate::clock::Moment;
@@ -14,18 +17,6 @@ use crate::lease::{Holding, Lease};
 use crate::lock::Described;
 use crate::token::Token;
 use crate::wait::{Place, timed_out};
-
-/// The shortest time that an attempt's answer is given, however soon the caller wants an end.
-const SHORTEST_ANSWER: Duration = Duration::from_millis(100);
-
-/// How long a caller waits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Patience {
-    /// One attempt, without entering the queue.
-    Once,
-    For(Duration),
-    Forever,
-}
 
 /// One acquire, from its first attempt on.
 pub(crate) struct Acquiring {
@@ -63,27 +54,20 @@ impl Acquiring {
         let since = Moment::now();
         let mut acquiring =
             Self { session, described: described.clone(), claim, patience, since, place: None };
-        if patience != Patience::Once && acquiring.session.backend.listening() {
+        if patience.queues(acquiring.session.backend.listening()) {
             acquiring.place = Some(acquiring.enter());
         }
         Ok(acquiring)
     }
 
     fn enter(&self) -> Place {
-        let until = match self.patience {
-            Patience::For(time) => self.since + time,
-            Patience::Once | Patience::Forever => Moment::NEVER,
-        };
+        let until = self.patience.until(self.since);
         self.session.waiting.enter(&self.session, &self.claim, &self.described.options, until)
     }
 
     /// When the answer to an attempt is of no use any more.
     fn by(&self) -> Moment {
-        let by = self.session.answer_by(self.claim.ttl());
-        match self.patience {
-            Patience::For(time) => by.min(self.since + time.max(SHORTEST_ANSWER)),
-            Patience::Once | Patience::Forever => by,
-        }
+        self.patience.by(self.since, self.session.answer_by(self.claim.ttl()))
     }
 
     fn lease(&self, fence: u64, valid_until: Moment) -> Lease {
@@ -98,35 +82,33 @@ impl Acquiring {
     }
 
     fn next(&mut self, answer: Result<Answer>, repeated: bool) -> Result<Next> {
-        let failed = match answer {
-            Ok(Answer::Granted { fence, valid_until }) => {
-                return Ok(match self.place.take() {
-                    None => {
-                        let lease = self.lease(fence, valid_until);
-                        if repeated {
-                            lease.expect_straggler();
-                        }
-                        Next::Lease(lease)
+        match self.patience.next(answer, repeated) {
+            Decision::Granted { fence, valid_until, straggler } => Ok(match self.place.take() {
+                None => {
+                    let lease = self.lease(fence, valid_until);
+                    if straggler {
+                        lease.expect_straggler();
                     }
-                    Some(place) => place
-                        .settle(|| self.lease(fence, valid_until))
-                        .map_or_else(Next::Wait, Next::Lease),
-                });
-            }
-            Ok(_) if self.patience == Patience::Once => return Ok(Next::Busy),
-            Err(error) if !error.is_ambiguous() => return Err(error),
-            Err(error) if self.patience == Patience::Once => {
-                if repeated {
-                    self.withdraw();
-                    return Err(error);
+                    Next::Lease(lease)
                 }
-                return Ok(Next::Again);
+                Some(place) => place
+                    .settle(|| self.lease(fence, valid_until))
+                    .map_or_else(Next::Wait, Next::Lease),
+            }),
+            Decision::Busy => Ok(Next::Busy),
+            Decision::Wait(answer) => {
+                let place = self.place.take().unwrap_or_else(|| self.enter());
+                place.stay(&answer);
+                Ok(Next::Wait(place))
             }
-            answer => answer,
-        };
-        let place = self.place.take().unwrap_or_else(|| self.enter());
-        place.stay(&failed);
-        Ok(Next::Wait(place))
+            Decision::Again => Ok(Next::Again),
+            Decision::Failed { error, withdraw } => {
+                if withdraw {
+                    self.withdraw();
+                }
+                Err(error)
+            }
+        }
     }
 }
 

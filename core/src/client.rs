@@ -9,7 +9,8 @@ use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 
 use crate::backend::redis::{Endpoint, RedisBackend};
-use crate::backend::{Backend, Boxed, Claim, Inspection, Signal, SignalSink, withdrawal};
+use crate::backend::withdrawal::{self, Withdrawal};
+use crate::backend::{Backend, Boxed, Claim, Inspection, Signal, SignalSink};
 use crate::clock::Moment;
 use crate::error::{Error, LossReason, Result};
 use crate::event_loop::EventLoop;
@@ -134,12 +135,12 @@ impl Session {
     /// Withdraws a claim that nobody waits for; `straggling` if a request for it may still be on
     /// its way on a connection that broke.
     pub(crate) async fn withdraw(&self, claim: &Claim, straggling: bool) {
-        withdrawal::withdraw(claim, straggling, |by| self.backend.withdraw(claim, by)).await;
+        let withdrawal = Withdrawal::new(claim.ttl(), straggling, Moment::now());
+        self.carry_out(claim, withdrawal).await;
     }
 
-    /// Withdraws a claim again whose withdrawal was heard, but perhaps before its last request.
-    pub(crate) async fn withdraw_late(&self, claim: &Claim) {
-        withdrawal::withdraw_late(claim, |by| self.backend.withdraw(claim, by)).await;
+    pub(crate) async fn carry_out(&self, claim: &Claim, withdrawal: Withdrawal) {
+        withdrawal::withdraw(claim, withdrawal, |by| self.backend.withdraw(claim, by)).await;
     }
 
     pub(crate) fn is_of_this_process(&self) -> bool {

@@ -17,6 +17,7 @@ use crate::error::{Error, ErrorKind, LossReason, Result};
 use crate::event_loop::EventLoop;
 use crate::fork::{self, Native};
 use crate::options::LockOptions;
+use crate::release::{Outcome, Repetition};
 use crate::term::{Event, Phase, Term};
 
 /// What a lease, the keeper and the client know together of one holding.
@@ -433,14 +434,10 @@ impl Releasing {
     /// What the release came to for the caller.
     fn finish(mut self, answer: Result<Released>) -> Result<()> {
         let name = &*self.holding.claim.name;
-        let result = match (answer, self.lost) {
-            (Ok(_), Some(reason)) => Err(Error::lost(reason)),
-            (Ok(Released::Freed | Released::HandedOn), None) => Ok(()),
-            (Ok(Released::NotHeld), None) => Err(Error::lost(LossReason::Refused)),
-            (Err(error), lost) => {
-                // Dropping `self` repeats it in the background.
-                return Err(lost.map_or(error, Error::lost).at(name));
-            }
+        let result = match Outcome::of(answer, self.lost) {
+            Outcome::Over(result) => result,
+            // Dropping `self` repeats it in the background.
+            Outcome::Open(error) => return Err(error.at(name)),
         };
         self.done = true;
         self.holding.released();
@@ -449,20 +446,20 @@ impl Releasing {
 
     /// Repeats a release until the server has answered or the lease is over anyway.
     async fn repeat(session: UnderWay, holding: Arc<Holding>) {
-        let mut pause = Duration::from_millis(20);
+        let mut repetition = Repetition::default();
         while Moment::now() < holding.valid_until() {
             let by = session.answer_by(holding.claim.ttl());
-            match session.backend.release(&holding.claim, by).await {
-                Err(error) if error.is_retryable() => {
-                    tokio::time::sleep(pause).await;
-                    pause = (pause * 2).min(Duration::from_secs(1));
-                }
-                Err(error) if error.kind() != ErrorKind::Closed => {
-                    tracing::warn!("a release in the background failed: {error}");
-                    break;
-                }
-                _ => break,
+            let answer = session.backend.release(&holding.claim, by).await;
+            if let Some(pause) = repetition.again(&answer) {
+                tokio::time::sleep(pause).await;
+                continue;
             }
+            if let Err(error) = answer
+                && error.kind() != ErrorKind::Closed
+            {
+                tracing::warn!("a release in the background failed: {error}");
+            }
+            break;
         }
         holding.released();
     }

@@ -32,6 +32,7 @@
 #![cfg_attr(not(feature = "model"), expect(unreachable_pub, reason = "see `model`"))]
 
 mod acquire;
+mod attempt;
 mod backend;
 pub mod blocking;
 mod client;
@@ -49,6 +50,7 @@ mod lock;
 #[doc(hidden)]
 pub mod model;
 mod options;
+mod release;
 mod term;
 mod tls;
 mod token;

@@ -8,7 +8,7 @@
 //! # Waiting ([`Table`])
 //! | the shell's event | call | then |
 //! |---|---|---|
-//! | a caller begins, messages are heard | `enter(&claim, caller, until, now) -> id` | sends the acquire itself |
+//! | a caller begins, if [`Patience::queues`] | `enter(&claim, caller, until, now) -> id` | sends the acquire itself |
 //! | its attempt was granted | `settle(id, keep)` | `keep` makes the lease and gives it to the [`Book`]; `None`: a message was first |
 //! | its attempt ended otherwise | `stay(id, &answer, now, fresh)` | the engine looks after it from here |
 //! | a caller gives up | `leave(id)` | an attempt of its own under way is cancelled behind it, on its connection |
@@ -22,6 +22,24 @@
 //! min(response timeout, `task.ttl()`). [`Effect`]s are carried out at once and in their order; no
 //! message is taken between.
 //!
+//! [`Effect::Expire`]: until [`Waiter::goodbye`] a cancel is given time, then [`Waiter::expired`]
+//! says what the caller hears and what more is withdrawn. [`Effect::Withdraw`]: by a
+//! [`Withdrawal`] that begins now. A withdrawal sends a cancel at `next()`, waits for the answer
+//! until `by(now)`, and hears of it by `answered(&answer, now)`, until `next()` is `None`. It
+//! goes on the engine's connection of the moment.
+//!
+//! # A caller's own attempts ([`Patience`])
+//! `patience.next(answer, repeated)` after each attempt, which has a place in the queue if the
+//! caller has entered the table; its answer is of use until `patience.by(since, by)` with
+//! `by` = now + min(response timeout, TTL). [`Decision::Granted`]: `settle` if it has entered, else
+//! keep the lease, which expects a straggler if `straggler`. [`Decision::Wait`]: `enter` (until
+//! [`Patience::until`]) if it has not, then `stay`. [`Decision::Failed`] with `withdraw`: a
+//! [`Withdrawal`] that is straggling.
+//!
+//! An attempt that is dropped before its answer (the caller gave up) is cancelled *behind* it on
+//! the same connection, waited for max(1 s, TTL); if that fails, by a [`Withdrawal`] that is
+//! straggling. So is a room's attempt whose room has ended.
+//!
 //! # Keeping ([`Book`], [`Term`])
 //! `keep(token, holding, Kept)` with each lease; `turn(now)` when [`Due::next`] has come, when
 //! `keep` said true, and after each `settle`. Of [`Due`], `renewals` go in one batch on the
@@ -32,12 +50,16 @@
 //! gives true, then the same.
 //!
 //! A release begins with [`Term::is_held`] and the step [`Event::ReleaseBegun`], then `forget`; a
-//! lease that is lost is released all the same. Answered, or given up: step [`Event::Released`].
-//! With a straggler expected, its end sets [`Term::straggler_due`], when its token is withdrawn.
+//! lease that is lost is released all the same, and answered within min(response timeout, TTL).
+//! On the wire a release is sent again while [`Tries::again`], and read by [`Tries::read`];
+//! [`Outcome::of`] is what the holder hears. After [`Outcome::Over`]: step [`Event::Released`].
+//! After [`Outcome::Open`] the same (with [`Tries`]) is begun at once and after each pause of
+//! [`Repetition::again`], while now < [`Term::valid_until`]; then the step. A lease that is
+//! dropped begins with this. With a straggler expected, its end sets [`Term::straggler_due`], when its token is withdrawn.
 //!
 //! # On the wire
 //! [`Speaker`] makes a [`Call`] of each request; [`Call::parts`] is (sha1, keys, arguments), and
-//! [`scripts`] are the texts. A reply is read by `read_acquire(&claim, asked, &value)`,
+//! [`scripts()`] are the texts. A reply is read by `read_acquire(&claim, asked, &value)`,
 //! [`read_poll`], [`read_release`] or [`read_extend`]; [`Asked::sent`] is the time *before* the
 //! request was sent. [`unavailable`] is the answer that a broken connection leaves.
 //!
@@ -47,13 +69,17 @@
 use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
 
+pub use crate::attempt::{Decision, Patience};
 pub use crate::backend::redis::protocol::{
     Asked, Call, PushMode, Speaker, channel, read_acquire, read_extend, read_poll, read_release,
 };
+pub use crate::backend::redis::release::Tries;
+pub use crate::backend::withdrawal::Withdrawal;
 pub use crate::backend::{Answer, Claim, Mode, Released, Signal};
 pub use crate::clock::{Moment, valid_until};
 pub use crate::flaw::{Flaw, with_flaw};
 pub use crate::keeper::book::{Book, Due, Kept, Settled, answer_time};
+pub use crate::release::{Outcome, Repetition};
 pub use crate::term::{Event, Phase, Term};
 pub use crate::token::Token;
 pub use crate::wait::table::{Answers, Effect, Plan, Table, Task};

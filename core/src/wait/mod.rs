@@ -30,8 +30,8 @@ use crate::lease::{Holding, Lease};
 use crate::options::LockOptions;
 use crate::token::Token;
 
-pub(crate) use room::timed_out;
 pub(crate) use slot::{INTERRUPT_CHECK, Slot, interrupted};
+pub(crate) use waiter::timed_out;
 
 /// Everybody of one client who waits.
 #[derive(Debug, Default)]

@@ -4,7 +4,6 @@
 //! [`Table`]: super::table::Table
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::Notify;
 
@@ -13,11 +12,7 @@ use super::{Caller, Waiter};
 use crate::backend::Boxed;
 use crate::client::Session;
 use crate::clock::Moment;
-use crate::error::{Error, ErrorKind};
 use crate::token::Token;
-
-/// How long a caller whose time is over waits for the server to hear of it.
-const GOODBYE: Duration = Duration::from_millis(200);
 
 /// The loop of one room.
 pub(super) async fn run(session: Arc<Session>, name: Arc<str>, changed: Arc<Notify>) {
@@ -62,22 +57,13 @@ async fn perform(session: Arc<Session>, task: Task) -> Answers {
 
 /// A caller has waited long enough: it leaves the queue and hears so.
 pub(super) async fn give_up(session: Arc<Session>, mut waiter: Waiter<Caller>) {
-    let by = Moment::now() + GOODBYE;
-    let heard = waiter.nothing_sent() || session.backend.withdraw(&waiter.claim, by).await.is_ok();
-    let time = Moment::now().since(waiter.since);
-    let error = waiter.trouble.take().unwrap_or_else(|| timed_out(time));
-    waiter.caller.slot.fill(Err(error.at(&waiter.claim.name)));
-    if !heard {
-        session.withdraw(&waiter.claim, waiter.unsure).await;
-    } else if waiter.unsure {
-        session.withdraw_late(&waiter.claim).await;
+    let heard = match waiter.goodbye(Moment::now()) {
+        Some(by) => session.backend.withdraw(&waiter.claim, by).await.is_ok(),
+        None => true,
+    };
+    let (error, withdrawal) = waiter.expired(heard, Moment::now());
+    waiter.caller.slot.fill(Err(error));
+    if let Some(withdrawal) = withdrawal {
+        session.carry_out(&waiter.claim, withdrawal).await;
     }
-}
-
-pub(crate) fn timed_out(waited: Duration) -> Error {
-    Error::new(
-        ErrorKind::AcquireTimeout,
-        format!("not acquired in {:.3} s, somebody else holds it", waited.as_secs_f64()),
-        "wait longer (timeout), hold it for less, or look at who holds it with inspect",
-    )
 }

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::*;
 use crate::backend::fake::{Asked, Stage};
-use crate::backend::{Mode, Signal, withdrawal};
+use crate::backend::withdrawal::{self, Withdrawal};
+use crate::backend::{Mode, Signal};
 use crate::clock::valid_until;
 use crate::error::{Error, ErrorKind, LossReason};
 
@@ -270,7 +271,7 @@ async fn a_repeated_request_that_a_grant_overtook_is_withdrawn_after_the_release
 #[tokio::test]
 async fn a_withdrawal_is_repeated_until_it_is_heard() {
     let (tries, claim) = (std::cell::Cell::new(0), claim());
-    withdrawal::withdraw(&claim, false, |_| {
+    withdrawal::withdraw(&claim, Withdrawal::new(TTL, false, Moment::now()), |_| {
         tries.set(tries.get() + 1);
         let heard = tries.get() == 2;
         Box::pin(async move { if heard { Ok(()) } else { Err(unavailable()) } })

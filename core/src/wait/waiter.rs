@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::backend::withdrawal::Withdrawal;
 use crate::backend::{Answer, Claim};
 use crate::clock::{Moment, valid_until};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::flaw::{self, Flaw};
 use crate::token::Token;
 
@@ -13,6 +14,8 @@ use crate::token::Token;
 const SUSPICIOUS: Duration = Duration::from_secs(10);
 /// A wait that the server never answered fails after so many tries.
 const TRIES: u32 = 5;
+/// How long a caller whose time is over waits for the server to hear of it.
+const GOODBYE: Duration = Duration::from_millis(200);
 
 /// One wait for a lock. `caller` is whatever tells the shell who waits.
 #[derive(Clone, Debug)]
@@ -212,6 +215,25 @@ impl<C> Waiter<C> {
         Then::Wait
     }
 
+    /// Its time is over: by when the server is to have heard that it leaves, before the caller
+    /// hears it; `None` if the server knows nothing of it.
+    pub fn goodbye(&self, now: Moment) -> Option<Moment> {
+        (!self.nothing_sent()).then(|| now + GOODBYE)
+    }
+
+    /// What the caller hears then, and how the claim is withdrawn further; `heard` unless the
+    /// server did not answer.
+    pub fn expired(&mut self, heard: bool, now: Moment) -> (Error, Option<Withdrawal>) {
+        let error = self.trouble.take().unwrap_or_else(|| timed_out(now.since(self.since)));
+        let ttl = self.claim.ttl();
+        let withdrawal = match (heard, self.unsure) {
+            (false, unsure) => Some(Withdrawal::new(ttl, unsure, now)),
+            (true, true) => Some(Withdrawal::late(ttl, now)),
+            (true, false) => None,
+        };
+        (error.at(&self.claim.name), withdrawal)
+    }
+
     /// A token enters a queue once: the wait goes on under a new one, at its old place.
     fn rename(&mut self, at: Moment, fresh: impl FnOnce() -> Result<Token>) -> Then {
         let ticket = self.ticket();
@@ -229,4 +251,12 @@ impl<C> Waiter<C> {
             Err(error) => Then::Failed(error),
         }
     }
+}
+
+pub(crate) fn timed_out(waited: Duration) -> Error {
+    Error::new(
+        ErrorKind::AcquireTimeout,
+        format!("not acquired in {:.3} s, somebody else holds it", waited.as_secs_f64()),
+        "wait longer (timeout), hold it for less, or look at who holds it with inspect",
+    )
 }

@@ -6,6 +6,7 @@ mod direct;
 mod handshake;
 mod pipeline;
 pub(crate) mod protocol;
+pub(crate) mod release;
 mod resp;
 pub(crate) mod scripts;
 mod signals;
@@ -23,11 +24,12 @@ use self::connection::{Dialect, Link};
 use self::direct::{DirectConnection, Failure, Pool};
 use self::pipeline::Pipelines;
 use self::protocol::{Asked, Call, PushMode, Speaker};
+use self::release::Tries;
 use self::signals::Listening;
 pub(crate) use self::stream::Endpoint;
+use super::withdrawal::{self, Withdrawal};
 use super::{
     Answer, Backend, Boxed, Claim, Direct, Inspection, Interrupt, Pipeline, Released, SignalSink,
-    withdrawal,
 };
 use crate::clock::Moment;
 use crate::engine;
@@ -209,7 +211,8 @@ impl Core {
 
     /// Withdraws a claim whose acquire may still be on its way on a connection that broke.
     async fn withdraw_again(&self, claim: &Claim) {
-        withdrawal::withdraw(claim, true, |by| self.cancel(claim, by)).await;
+        let schedule = Withdrawal::new(claim.ttl(), true, Moment::now());
+        withdrawal::withdraw(claim, schedule, |by| self.cancel(claim, by)).await;
     }
 }
 
@@ -282,15 +285,11 @@ impl Backend for RedisBackend {
             let call = self.core.speaker.release(claim);
             let once = async || self.core.link_here(by).await?.call(&call, by).await;
             let mut answer = once().await;
-            let mut repeated = false;
-            for _ in 1..RELEASE_TRIES {
-                if !answer.as_ref().is_err_and(Error::is_ambiguous) {
-                    break;
-                }
-                repeated = true;
+            let mut tries = Tries::default();
+            while tries.again(&answer) {
                 answer = once().await;
             }
-            read_release(answer, repeated)
+            tries.read(answer)
         })
     }
 
@@ -347,19 +346,6 @@ impl Backend for RedisBackend {
     }
 }
 
-/// How often a release is sent whose answer is lost, before the caller hears of it.
-const RELEASE_TRIES: u32 = 4;
-
-/// That nobody holds the lock means, where the release was repeated, that an earlier one was
-/// heard.
-fn read_release(answer: Result<Value>, repeated: bool) -> Result<Released> {
-    match answer.and_then(|value| protocol::read_release(&value)) {
-        Ok(Released::NotHeld) if repeated => Ok(Released::Freed),
-        Err(error) if repeated => Err(error.maybe_done()),
-        released => released,
-    }
-}
-
 impl Direct for RedisBackend {
     fn attempt(
         &self,
@@ -400,17 +386,13 @@ impl Direct for RedisBackend {
     fn release(&self, claim: &Claim, by: Moment, interrupt: Interrupt<'_>) -> Result<Released> {
         let call = self.core.speaker.release(claim);
         let mut answer = self.core.call_direct(&call, by, interrupt);
-        let mut repeated = false;
-        for _ in 1..RELEASE_TRIES {
-            if !answer.as_ref().is_err_and(Error::is_ambiguous) {
-                break;
-            }
+        let mut tries = Tries::default();
+        while tries.again(&answer) {
             // The other pooled connections may have been closed by the server, too.
             self.core.pool.clear();
-            repeated = true;
             answer = self.core.call_direct(&call, by, interrupt);
         }
-        read_release(answer, repeated)
+        tries.read(answer)
     }
 }
 

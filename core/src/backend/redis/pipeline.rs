@@ -16,7 +16,7 @@ use super::direct::login_commands;
 use super::protocol::{self, Call, is_noscript, read_error};
 use super::resp::Reader;
 use super::stream::{Blocking, open_blocking};
-use super::{Core, denied, read_release};
+use super::{Core, denied};
 use crate::backend::{Answer, Claim, Done, Pipeline, Released};
 use crate::clock::Moment;
 use crate::engine;
@@ -401,7 +401,7 @@ fn hand_on(answered: Answered) {
                 let asked = core.asked(sent);
                 done(answer.and_then(|value| protocol::read_acquire(&claim, asked, &value)));
             }
-            Purpose::Release(done) => done(read_release(answer, false)),
+            Purpose::Release(done) => done(answer.and_then(|value| protocol::read_release(&value))),
             Purpose::Withdrawal { core, claim } if answer.is_err() => withdraw_again(core, claim),
             Purpose::Withdrawal { .. } | Purpose::Login | Purpose::GivenUp => {}
         }

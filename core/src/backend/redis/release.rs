@@ -1,0 +1,69 @@
+//! A release whose answer is lost is sent again, and what its answers mean then. Knows no socket.
+
+use redis::Value;
+
+use super::protocol;
+use crate::backend::Released;
+use crate::error::{Error, Result};
+
+/// How often a release is sent whose answer is lost, before the caller hears of it.
+const TRIES: u32 = 4;
+
+/// The tries of one release.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Tries {
+    repeated: u32,
+}
+
+impl Tries {
+    /// Whether it is sent again after this answer, on another connection.
+    pub fn again(&mut self, answer: &Result<Value>) -> bool {
+        let again = answer.as_ref().is_err_and(Error::is_ambiguous) && self.repeated + 1 < TRIES;
+        self.repeated += u32::from(again);
+        again
+    }
+
+    /// What the last answer comes to. That nobody holds the lock means, where the release was
+    /// repeated, that an earlier one was heard.
+    ///
+    /// # Errors
+    ///
+    /// That of the last try; marked as maybe done, if it was not the first.
+    pub fn read(self, answer: Result<Value>) -> Result<Released> {
+        let repeated = self.repeated > 0;
+        match answer.and_then(|value| protocol::read_release(&value)) {
+            Ok(Released::NotHeld) if repeated => Ok(Released::Freed),
+            Err(error) if repeated => Err(error.maybe_done()),
+            released => released,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lost() -> Result<Value> {
+        Err(Error::unavailable("the connection broke").maybe_done())
+    }
+
+    #[test]
+    fn only_a_lost_answer_is_asked_for_again_three_times() {
+        let mut tries = Tries::default();
+        assert!(!tries.again(&Ok(Value::Int(0))));
+        assert!(!tries.again(&Err(Error::unavailable("nothing was sent"))));
+        for _ in 0..3 {
+            assert!(tries.again(&lost()));
+        }
+        assert!(!tries.again(&lost()));
+    }
+
+    #[test]
+    fn not_held_means_freed_only_after_a_repetition() {
+        let mut tries = Tries::default();
+        assert_eq!(tries.read(Ok(Value::Int(0))).unwrap(), Released::NotHeld);
+        tries.again(&lost());
+        assert_eq!(tries.read(Ok(Value::Int(0))).unwrap(), Released::Freed);
+        assert!(tries.read(Err(Error::unavailable("down"))).unwrap_err().is_ambiguous());
+    }
+}
