@@ -38,7 +38,7 @@
 //!
 //! An attempt that is dropped before its answer (the caller gave up) is cancelled *behind* it on
 //! the same connection, waited for max(1 s, TTL); if that fails, by a [`Withdrawal`] that is
-//! straggling. So is a room's attempt whose room has ended.
+//! straggling.
 //!
 //! # Keeping ([`Book`], [`Term`])
 //! `keep(token, holding, Kept)` with each lease; `turn(now)` when [`Due::next`] has come, when
@@ -55,7 +55,8 @@
 //! [`Outcome::of`] is what the holder hears. After [`Outcome::Over`]: step [`Event::Released`].
 //! After [`Outcome::Open`] the same (with [`Tries`]) is begun at once and after each pause of
 //! [`Repetition::again`], while now < [`Term::valid_until`]; then the step. A lease that is
-//! dropped begins with this. With a straggler expected, its end sets [`Term::straggler_due`], when its token is withdrawn.
+//! dropped begins with this. With a straggler expected, its end sets [`Term::straggler_due`],
+//! when a [`Withdrawal`] that is straggling begins.
 //!
 //! # On the wire
 //! [`Speaker`] makes a [`Call`] of each request; [`Call::parts`] is (sha1, keys, arguments), and
