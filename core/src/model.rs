@@ -128,3 +128,26 @@ pub(crate) fn hash_map<K: Hash + Ord, V: Hash>(map: &HashMap<K, V>, state: &mut 
     entries.sort_unstable_by_key(|(key, _)| *key);
     entries.hash(state);
 }
+
+#[cfg(test)]
+mod tests {
+    use std::hash::{DefaultHasher, Hasher};
+
+    use super::*;
+
+    fn hash(map: &HashMap<u64, &str>) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        hash_map(map, &mut hasher);
+        hasher.finish()
+    }
+
+    #[test]
+    fn a_maps_hash_is_that_of_its_entries_in_any_order() {
+        let entries = || (0..100).map(|key| (key, "value"));
+        let (up, mut down): (HashMap<_, _>, HashMap<_, _>) =
+            (entries().collect(), entries().rev().collect());
+        assert_eq!(hash(&up), hash(&down));
+        down.insert(7, "another");
+        assert_ne!(hash(&up), hash(&down));
+    }
+}
