@@ -20,6 +20,7 @@ use crate::clock::Moment;
 use crate::error::{Error, LossReason, Result};
 use crate::event_loop::EventLoop;
 use crate::fork::Native;
+use crate::lease::Holding;
 use crate::{engine, lease, lock};
 
 /// An operation under way. Dropping it cancels the operation: nothing is left behind then, unless
@@ -34,6 +35,8 @@ enum Doing {
     Nobody,
     EventLoop(Attempt),
     Engine(AbortHandle),
+    /// Whoever ends the lease.
+    Watching(Arc<Holding>, u64),
     Cancelled,
 }
 
@@ -43,6 +46,7 @@ impl std::fmt::Debug for Doing {
             Self::Nobody => "Nobody",
             Self::EventLoop(_) => "EventLoop",
             Self::Engine(_) => "Engine",
+            Self::Watching(..) => "Watching",
             Self::Cancelled => "Cancelled",
         })
     }
@@ -66,6 +70,7 @@ impl Drop for Operation {
         match before {
             Doing::EventLoop(attempt) => attempt.give_up(),
             Doing::Engine(task) => task.abort(),
+            Doing::Watching(holding, number) => holding.forget(number),
             Doing::Nobody | Doing::Cancelled => {}
         }
     }
@@ -247,15 +252,14 @@ impl Lease {
         begin(async move { renewal.await.map_err(|error| error.at(&name)) }, done)
     }
 
-    /// Tells when the lease is lost, or released: `None` then.
-    ///
-    /// # Errors
-    ///
-    /// `Internal` if the engine can't be started.
-    pub fn begin_watch(
-        &self,
-        done: impl FnOnce(Option<LossReason>) + Send + 'static,
-    ) -> Result<Operation> {
-        begin(self.0.ended(), done)
+    /// Tells when the lease is lost, or released: `None` then. Called on the thread that notices,
+    /// which may be this one.
+    pub fn begin_watch(&self, done: impl FnOnce(Option<LossReason>) + Send + 'static) -> Operation {
+        let holding = self.0.holding();
+        let doing = match holding.watch(Box::new(done)) {
+            Some(number) => Doing::Watching(holding.clone(), number),
+            None => Doing::Nobody,
+        };
+        Operation(Native::new(Arc::new(Mutex::new(doing))))
     }
 }

@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::sync::Notify;
 
 use crate::backend::{Claim, Interrupt, Released};
 use crate::client::{Session, UnderWay};
 use crate::clock::Moment;
 use crate::completion::Step;
+use crate::ending::{Ending, Told};
 use crate::engine;
 use crate::error::{Error, ErrorKind, LossReason, Result};
 use crate::event_loop::EventLoop;
@@ -32,7 +32,7 @@ pub(crate) struct Holding {
     valid_until: AtomicU64,
     /// A [`Phase`].
     phase: AtomicU8,
-    changed: Notify,
+    ending: Ending,
 }
 
 impl Holding {
@@ -52,7 +52,7 @@ impl Holding {
             generation: fork::generation(),
             valid_until: AtomicU64::new(valid_until.nanos()),
             phase: AtomicU8::new(Phase::Held.encode()),
-            changed: Notify::new(),
+            ending: Ending::default(),
         }
     }
 
@@ -110,21 +110,21 @@ impl Holding {
             } else {
                 tracing::warn!(lock = name, reason = reason.name(), "lease lost");
             }
-            self.changed.notify_waiters();
+            self.ending.tell(Some(reason));
         }
         lost
     }
 
     fn released(&self) {
         if self.step(Event::Released) {
-            self.changed.notify_waiters();
+            self.ending.tell(None);
         }
     }
 
     /// Waits until it is lost, or released: `None` then.
     pub(crate) async fn ended(&self) -> Option<LossReason> {
         loop {
-            let changed = self.changed.notified();
+            let changed = self.ending.notified();
             tokio::pin!(changed);
             // Registered before the look, so that no change falls in between.
             changed.as_mut().enable();
@@ -136,6 +136,32 @@ impl Holding {
             }
             changed.await;
         }
+    }
+
+    fn has_ended(&self) -> bool {
+        !matches!(self.phase(), Phase::Held | Phase::Releasing)
+    }
+
+    /// As [`ended`](Self::ended), by a callback on the thread that notices; `None` if it was
+    /// called at once, else the number by which to forget it.
+    pub(crate) fn watch(&self, told: Told) -> Option<u64> {
+        // In a forked child, too: there the list may be locked for ever.
+        if let Some(reason) = self.loss() {
+            told(Some(reason));
+            return None;
+        }
+        match self.ending.watch(told, || self.has_ended()) {
+            Ok(number) => Some(number),
+            Err(told) => {
+                told(self.loss());
+                None
+            }
+        }
+    }
+
+    /// Tells that watcher no more.
+    pub(crate) fn forget(&self, number: u64) {
+        self.ending.forget(number);
     }
 
     /// Waits until it is lost; for ever if it is released first.
@@ -279,6 +305,10 @@ impl Lease {
         Ok(async move { session.keeper.renew_now(&session, &holding).await })
     }
 
+    pub(crate) fn holding(&self) -> &Arc<Holding> {
+        &self.holding
+    }
+
     /// Waits until the lease is lost, or released: `None` then.
     pub(crate) fn ended(&self) -> impl Future<Output = Option<LossReason>> + Send + 'static {
         let holding = self.holding.clone();
@@ -357,7 +387,7 @@ impl Lease {
     /// whose garbage collector drops a lease that somebody may still rely on.
     pub fn abandon(&self) {
         if self.holding.loss().is_none() && self.holding.step(Event::Abandoned) {
-            self.holding.changed.notify_waiters();
+            self.holding.ending.tell(None);
             if let Some(session) = self.session.get() {
                 session.keeper.forget(&self.holding);
             }

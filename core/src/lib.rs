@@ -38,6 +38,7 @@ pub mod blocking;
 mod client;
 mod clock;
 pub mod completion;
+mod ending;
 mod engine;
 mod error;
 mod event_loop;

@@ -87,7 +87,7 @@ impl Lease {
     /// Tells why the lease was lost; `None` if it was released.
     #[pyo3(signature = (port, number, /))]
     fn begin_watch(&self, py: Python<'_>, port: &Port, number: u64) -> PyResult<Operation> {
-        begun(py, || self.inner.begin_watch(port.ended(number)))
+        begun(py, || Ok(self.inner.begin_watch(port.ended(number))))
     }
 
     /// Gives back what nobody waits for any more; the outcome is not told.

@@ -17,14 +17,14 @@ class Body:
         self._cancelling = 0 if self._task is None else self._task.cancelling()
         self._cancelled = False
 
-    def cancel(self) -> None:
+    def lost(self, _reason: str) -> None:
         """Ends the body, unless it has ended."""
         if self._task is not None:
             self._cancelled = True
             self._task.cancel()
 
     def end(self, exc: BaseException | None) -> bool:
-        """Ends it; tells whether it was `cancel` alone that did."""
+        """Ends it; tells whether it was the loss alone that did."""
         task, self._task = self._task, None
         if task is None or not self._cancelled:
             return False

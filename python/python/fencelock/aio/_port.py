@@ -8,6 +8,7 @@ port, so that both end with the loop, and leases that were granted for it are gi
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import itertools
 import os
 from collections.abc import Callable
@@ -42,7 +43,7 @@ class Port:
         self.loop = ref(loop)
         self.native = _native.Port()
         self.numbers = itertools.count()
-        self.waiting: dict[int, Future] = {}
+        self.waiting: dict[int, Future | _Watch] = {}
         try:
             loop.add_reader(self.native.fileno(), self._deliver)
         except NotImplementedError:
@@ -70,24 +71,42 @@ class Port:
                 future.set_result(outcome)
 
 
-def watch(lease: _native.Lease, told: Callable[[str | None], object]) -> None:
-    """Calls back in the running loop when the lease is lost, with the reason, or released.
+class _Watch:
+    """Stands for a future where a function is to be called."""
+
+    __slots__ = ("_context", "_loop", "_operation", "_told")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, told: Callable[[str], object]) -> None:
+        self._loop = ref(loop)
+        self._context = contextvars.copy_context()
+        self._told = told
+        self._operation: _native.Operation | None = None
+
+    def begin(self, port: Port, lease: _native.Lease) -> None:
+        number = next(port.numbers)
+        port.waiting[number] = self
+        # Kept until the outcome is there, for otherwise it would be cancelled.
+        self._operation = lease.begin_watch(port.native, number)
+
+    def done(self) -> bool:
+        return False
+
+    def set_result(self, reason: str | None) -> None:
+        loop = self._loop()
+        if reason is not None and loop is not None:
+            loop.call_soon(self._told, reason, context=self._context)
+
+    def set_exception(self, failure: BaseException) -> None:
+        """Never: a watch has no way to fail."""
+
+
+def watch(lease: _native.Lease, told: Callable[[str], object]) -> None:
+    """Calls back in the running loop if the lease is lost, with the reason.
 
     However the lease ends, the outcome comes: there is nothing to give up.
     """
     loop = asyncio.get_running_loop()
-    port, future = here(loop), loop.create_future()
-    number = next(port.numbers)
-    operation = lease.begin_watch(port.native, number)
-    port.expect(number, future)
-
-    def ended(future: Future) -> None:
-        # The operation must be kept for as long as its future.
-        nonlocal operation
-        del operation
-        told(future.result())
-
-    future.add_done_callback(ended)
+    _Watch(loop, told).begin(here(loop), lease)
 
 
 def _give_up(number: int, operation: object, future: Future) -> None:

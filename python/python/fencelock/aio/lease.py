@@ -102,9 +102,9 @@ class Lease(LeaseBase):
         self._callbacks.append(callback)
         known = ref(self)
 
-        def told(reason: str | None) -> None:
+        def told(_reason: str) -> None:
             lease = known()
-            if lease is not None and reason is not None:
+            if lease is not None:
                 _events.call(lease._callbacks[number], lease)
 
         watch(self._native, told)
@@ -114,7 +114,7 @@ class Lease(LeaseBase):
         body = Body()
         self._bodies.append(body)
         if self._cancels:
-            watch(self._native, lambda reason: None if reason is None else body.cancel())
+            watch(self._native, body.lost)
 
     async def __aenter__(self) -> Lease:
         """Returns the lease itself, if it is held.
