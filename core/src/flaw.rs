@@ -41,3 +41,19 @@ pub fn with_flaw<T>(flaw: Option<Flaw>, run: impl FnOnce() -> T) -> T {
     let _restore = Restore(FLAW.replace(flaw));
     run()
 }
+
+#[cfg(all(test, feature = "model"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flaw_ends_with_what_was_run_with_it() {
+        assert!(!has(Flaw::TokenReused));
+        with_flaw(Some(Flaw::TokenReused), || {
+            assert!(has(Flaw::TokenReused) && !has(Flaw::DeadlineFromReply));
+            with_flaw(None, || assert!(!has(Flaw::TokenReused)));
+            assert!(has(Flaw::TokenReused));
+        });
+        assert!(!has(Flaw::TokenReused));
+    }
+}

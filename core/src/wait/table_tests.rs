@@ -90,3 +90,37 @@ fn a_poll_that_answers_too_little_is_not_understood() {
     let answers = task.answered(Ok(vec![Answer::Busy]));
     assert!(matches!(answers[..], [(1, _, Ok(Answer::Busy)), (2, _, Err(_))]), "{answers:?}");
 }
+
+/// Each bug on purpose does what it says, so that what the model checker finds is that bug.
+#[cfg(feature = "model")]
+mod flawed {
+    use super::*;
+    use crate::flaw::{Flaw, with_flaw};
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn a_deadline_from_the_message() {
+        let mut table = Table::default();
+        let (_, claim) = enter(&mut table, Moment::NEVER);
+        let now = START + SECOND;
+        let granted = with_flaw(Some(Flaw::DeadlineFromMessage), || {
+            table.granted("a", claim.token, 5, now, |_| false)
+        });
+        let Some(Effect::Lease { valid_until: until, .. }) = granted else { panic!("{granted:?}") };
+        assert_eq!(until, valid_until(now, TTL));
+    }
+
+    #[test]
+    fn a_token_reused() {
+        let mut table = Table::default();
+        let (id, claim) = enter(&mut table, Moment::NEVER);
+        table.stay(id, &Ok(queued(START, START)), START, Token::generate);
+        let task = plan(&mut table, START).task.unwrap();
+        let effects = with_flaw(Some(Flaw::TokenReused), || {
+            table.apply(task.answered(Ok(vec![Answer::Gone])), START, Token::generate)
+        });
+        assert!(effects.is_empty(), "{effects:?}");
+        assert_eq!(plan(&mut table, START).task, Some(Task::Join { id, claim }));
+    }
+}

@@ -177,3 +177,15 @@ fn errors_of_the_server_have_kinds() {
         "ERR Error running script (call to f_1): @user_script:1: -OOM command not allowed";
     assert_eq!(kind(wrapped), ErrorKind::Unavailable);
 }
+
+#[cfg(feature = "model")]
+#[test]
+fn a_deadline_from_the_reply_is_a_bug_on_purpose() {
+    use crate::flaw::{Flaw, with_flaw};
+
+    let (claim, asked) = (claim("a"), asked());
+    let extended = || read_extend(&claim, asked, &Value::Int(1)).unwrap();
+    assert_eq!(extended(), Some(valid_until(asked.sent, claim.ttl())));
+    let flawed = with_flaw(Some(Flaw::DeadlineFromReply), extended);
+    assert_eq!(flawed, Some(valid_until(asked.now, claim.ttl())));
+}
