@@ -18,6 +18,8 @@ BUSY = """
 import contextlib, os, signal, sys, threading
 import fencelock
 
+# Who runs the tests in the background may have it ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 name = sys.argv[1]
 client = fencelock.connect()
 # Nobody's death is waited for: what is left lapses soon.
