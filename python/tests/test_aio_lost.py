@@ -97,6 +97,19 @@ def test_on_loss_event_only_tells(run: Run, lock: Losable) -> None:
     run(main())
 
 
+def test_a_coroutine_function_is_not_called_back(run: Run, lock: Losable) -> None:
+    async def told(lease: object) -> None:
+        raise AssertionError("nobody awaits this")
+
+    async def main() -> None:
+        async with lock.open() as described:
+            async with described as lease:
+                with pytest.raises(fencelock.InvalidArgumentError, match="coroutine function"):
+                    lease.on_lost(told)
+
+    run(main())
+
+
 def test_a_body_that_swallows_the_cancel_is_told_at_its_end(run: Run, lock: Losable) -> None:
     async def main() -> None:
         async with lock.open() as described:

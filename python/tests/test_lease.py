@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import gc
 import queue
 import threading
@@ -93,6 +94,18 @@ def test_on_lost_is_not_called_for_a_release(
     # Events come in order: the first lease's would be here before the second one's.
     assert calls.get(timeout=LIMIT) is lease
     assert calls.empty()
+
+
+def test_what_cannot_be_called_back_is_refused_at_once(client: fencelock.Client, name: str) -> None:
+    with client.lock(name) as lease:
+        for callback in (None, 7, asyncio.sleep, Awaited()):
+            with pytest.raises(fencelock.InvalidArgumentError, match="on_lost"):
+                lease.on_lost(callback)  # type: ignore[arg-type]
+
+
+class Awaited:
+    async def __call__(self, lease: fencelock.Lease) -> None:
+        raise AssertionError("nobody awaits this")
 
 
 def test_failing_callback_is_logged_and_others_run(

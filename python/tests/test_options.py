@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import math
 from datetime import timedelta
 from decimal import Decimal
@@ -53,6 +54,8 @@ def test_a_timeout_beyond_all_clocks_is_none(client: fencelock.Client, name: str
         {"label": "x" * 129},
         {"label": b"x"},
         {"label": "\ud800"},
+        {"on_lost": 7},
+        {"on_lost": asyncio.sleep},
     ],
     ids=repr,
 )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import os
+from collections.abc import Callable
 from datetime import timedelta
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from fencelock.errors import InvalidArgumentError
 
@@ -66,6 +68,23 @@ def text(value: str, what: str) -> str:
 def optional_text(value: str | None, what: str) -> str | None:
     """As `text`, with None left as it is."""
     return None if value is None else text(value, what)
+
+
+CallbackT = TypeVar("CallbackT", bound=Callable[..., object])
+
+
+def callback(value: CallbackT, what: str) -> CallbackT:
+    """What can be called back; a coroutine function would be called, and its body never run."""
+    if not callable(value):
+        raise InvalidArgumentError(f"{what} is {value!r}, which can't be called; give a function")
+    if inspect.iscoroutinefunction(value) or inspect.iscoroutinefunction(
+        getattr(value, "__call__", None)  # noqa: B004 -- an object with one
+    ):
+        raise InvalidArgumentError(
+            f"{what} is {value!r}, a coroutine function, whose body nobody would run; give a "
+            "plain function, which may begin a task"
+        )
+    return value
 
 
 def optional_pem(value: Pem | None, what: str) -> str | bytes | None:

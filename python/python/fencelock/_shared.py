@@ -9,7 +9,7 @@ from weakref import WeakSet
 
 from fencelock import _events, _native
 from fencelock._entries import Entries
-from fencelock._options import Duration, TlsParts, optional_seconds, seconds, text
+from fencelock._options import Duration, TlsParts, callback, optional_seconds, seconds, text
 from fencelock.errors import InvalidArgumentError, LossReason
 
 LeaseT = TypeVar("LeaseT", bound="LeaseBase")
@@ -122,7 +122,7 @@ class LockBase(Generic[LeaseT]):
         self._renew = renew
         self._max_hold = optional_seconds(max_hold, "max_hold")
         self._label = text(label, "the label")
-        self._on_lost = on_lost
+        self._on_lost = None if on_lost is None else callback(on_lost, "on_lost")
         self._client = client
         self._entries: Entries[LeaseT] = Entries(name)
         self._native = _native.Lock(client._native, name, self._ttl, renew, self._max_hold, label)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from fencelock import _events
+from fencelock import _events, _options
 from fencelock._shared import LeaseBase
 from fencelock.errors import FencelockError, LockLostError, NotHeldError
 
@@ -74,7 +74,11 @@ class Lease(LeaseBase):
         It runs on a thread of fencelock's own, one callback after the other: it should be quick.
         It is never called if the lease is released or nobody refers to it any more, and soon if
         it is lost already. What it raises is logged.
+
+        Raises:
+            InvalidArgumentError: It can't be called, or is a coroutine function.
         """
+        callback = _options.callback(callback, "on_lost")
         if self._callbacks is None:
             self._callbacks = {}
         number = _events.watch(self)

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Final
 from weakref import ref
 
-from fencelock import _events
+from fencelock import _events, _options
 from fencelock._shared import LeaseBase
 from fencelock.aio._body import Body
 from fencelock.aio._port import outcome, unswerving, watch
@@ -97,7 +97,11 @@ class Lease(LeaseBase):
         It runs in the event loop that is running now: it should be quick. It is never called if
         the lease is released or nobody refers to it any more, and soon if it is lost already.
         What it raises is logged.
+
+        Raises:
+            InvalidArgumentError: It can't be called, or is a coroutine function.
         """
+        callback = _options.callback(callback, "on_lost")
         number = len(self._callbacks)
         self._callbacks.append(callback)
         known = ref(self)
