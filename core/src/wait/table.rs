@@ -218,7 +218,7 @@ impl<C> Table<C> {
         }
         let waiter = self.remove(id)?;
         // The message may have overtaken a request that the room repeats.
-        let asking = waiter.in_room && matches!(waiter.stage, Stage::Attempting { .. });
+        let asking = waiter.in_room && matches!(waiter.stage, Stage::Attempting);
         let straggler = asking || waiter.unsure;
         Some(Effect::Lease { waiter, fence, valid_until, straggler })
     }
@@ -270,7 +270,7 @@ impl<C> Table<C> {
             plan.next = plan.next.min(waiter.until).min(waiter.tell_at);
             match waiter.stage {
                 _ if !idle => {}
-                Stage::Attempting { .. } => {}
+                Stage::Attempting => {}
                 Stage::Join { at } if at <= now => {
                     joining.get_or_insert(id);
                 }
@@ -354,18 +354,20 @@ impl<C> Table<C> {
     }
 
     /// Those that are due, and those that would be soon: one heartbeat serves them all.
-    fn polling(&self, mut queued: Vec<(Moment, u64)>, now: Moment) -> Option<Task> {
+    fn polling(&mut self, mut queued: Vec<(Moment, u64)>, now: Moment) -> Option<Task> {
         queued.sort_unstable();
         let mut ids = Vec::new();
         let mut claims = Vec::new();
         for (look_at, id) in queued.into_iter().take(POLL_MOST) {
-            let claim = &self.waiters.get(&id)?.claim;
-            let slack = claim.ttl().clamp(Duration::from_secs(3), Duration::from_secs(30)) / 9;
+            let waiter = self.waiters.get_mut(&id)?;
+            let slack =
+                waiter.claim.ttl().clamp(Duration::from_secs(3), Duration::from_secs(30)) / 9;
             if look_at > now + slack {
                 break;
             }
+            waiter.asks();
             ids.push(id);
-            claims.push(claim.clone());
+            claims.push(waiter.claim.clone());
         }
         Some(Task::Poll { ids, claims })
     }

@@ -76,6 +76,26 @@ fn a_room_is_closed_when_nobody_is_left_in_it() {
 }
 
 #[test]
+fn signals_missed_while_a_request_is_under_way_are_looked_for_behind_its_answer() {
+    let mut table = Table::default();
+    let (id, _) = enter(&mut table, Moment::NEVER);
+    let later = START + TTL;
+    table.look_all(START);
+    // The caller's own attempt, then a poll.
+    table.stay(id, &Ok(queued(START, later)), START, Token::generate);
+    for _ in 0..2 {
+        let task = plan(&mut table, START).task.expect("it polls at once");
+        table.look_all(START);
+        let answers = task.answered(Ok(vec![queued(START, later)]));
+        table.apply(answers, START, Token::generate);
+    }
+    let task = plan(&mut table, START).task.expect("it polls at once");
+    table.apply(task.answered(Ok(vec![queued(START, later)])), START, Token::generate);
+    let quiet = plan(&mut table, START);
+    assert!(quiet.task.is_none() && quiet.next == later, "{quiet:?}");
+}
+
+#[test]
 fn a_lease_is_kept_before_its_token_is_forgotten() {
     let mut table = Table::default();
     let (id, _) = enter(&mut table, Moment::NEVER);

@@ -20,6 +20,7 @@ const GOODBYE: Duration = Duration::from_millis(200);
 /// One wait for a lock. `caller` is whatever tells the shell who waits.
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "model", derive(PartialEq, Eq, Hash))]
+#[expect(clippy::struct_excessive_bools, reason = "each is true or not whatever the others are")]
 pub struct Waiter<C> {
     /// What is asked of the server, under the token of the moment.
     pub claim: Arc<Claim>,
@@ -33,6 +34,9 @@ pub struct Waiter<C> {
     pub first_sent: Moment,
     /// How far it has come.
     pub stage: Stage,
+    /// Signals may have been missed since its last request was sent: the answer to that one does
+    /// not tell of what came after it.
+    pub look_soon: bool,
     /// Whether a request with this token may still be on its way on a connection that broke.
     pub unsure: bool,
     /// Whether the server has ever answered this wait.
@@ -51,10 +55,7 @@ pub struct Waiter<C> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Stage {
     /// An acquire is under way, sent by the caller or by the room.
-    Attempting {
-        /// Signals may have been missed since: poll as soon as it is in the queue.
-        look_soon: bool,
-    },
+    Attempting,
     /// To be sent at this moment.
     Join {
         /// That moment.
@@ -96,7 +97,8 @@ impl<C> Waiter<C> {
             until,
             since: now,
             first_sent: now,
-            stage: Stage::Attempting { look_soon: false },
+            stage: Stage::Attempting,
+            look_soon: false,
             unsure: false,
             answered: false,
             failures: 0,
@@ -134,16 +136,21 @@ impl<C> Waiter<C> {
 
     /// Signals may have been missed.
     pub(super) fn look(&mut self, now: Moment) {
-        match &mut self.stage {
-            Stage::Queued { look_at, .. } => *look_at = now,
-            Stage::Attempting { look_soon } => *look_soon = true,
-            Stage::Join { .. } => {}
+        self.look_soon = true;
+        if let Stage::Queued { look_at, .. } = &mut self.stage {
+            *look_at = now;
         }
+    }
+
+    /// A request for it is sent now.
+    pub(super) fn asks(&mut self) {
+        self.look_soon = false;
     }
 
     /// Its acquire is sent now.
     pub(super) fn attempt(&mut self, now: Moment) {
-        self.stage = Stage::Attempting { look_soon: false };
+        self.asks();
+        self.stage = Stage::Attempting;
         // A repetition keeps the earliest: the first request may have been the one that counts.
         if !self.unsure {
             self.first_sent = now;
@@ -204,8 +211,7 @@ impl<C> Waiter<C> {
         match answer {
             Answer::Granted { fence, valid_until } => return Then::Granted { fence, valid_until },
             Answer::Queued { ticket, look_at, granted_until } => {
-                let look_soon = matches!(self.stage, Stage::Attempting { look_soon: true });
-                let look_at = if look_soon { now } else { look_at };
+                let look_at = if self.look_soon { now } else { look_at };
                 let ticket = ticket.unwrap_or_else(|| self.ticket());
                 self.stage = Stage::Queued { ticket, look_at, granted_until };
             }
