@@ -22,10 +22,10 @@ run() {
 export FENCELOCK_LONG=1
 
 "$(dirname "$0")/servers.sh" >target/servers.txt
-run "all servers: Debian's" cargo test --locked --no-fail-fast -p fencelock -p fencelock-conformance
+run "all servers: Debian's" cargo test --locked --no-fail-fast -p fencelock -p fencelock-conformance -p fencelock-reference
 while read -r name program; do
     FENCELOCK_REDIS_SERVER="$program" run "all servers: $name" \
-        cargo test --locked --no-fail-fast -p fencelock -p fencelock-conformance </dev/null
+        cargo test --locked --no-fail-fast -p fencelock -p fencelock-conformance -p fencelock-reference </dev/null
     FENCELOCK_REDIS_SERVER="$program" run "Python on $name" "$VENV/bin/python" -m pytest -q python </dev/null
 done <target/servers.txt
 for via in tls unix resp2; do

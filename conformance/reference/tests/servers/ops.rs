@@ -7,9 +7,6 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-/// When every sequence begins, in µs.
-pub(crate) const START_US: i64 = 1_764_000_000_123_456;
-
 const LOCKS: [[&str; 4]; 2] =
     [["a", "{a}:fl:f", "{a}:fl:q", "{a}:fl:w"], ["{t}b", "{t}b:flt:f", "{t}b:flt:q", "{t}b:flt:w"]];
 
