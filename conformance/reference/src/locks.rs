@@ -158,6 +158,7 @@ pub struct Told {
 
 /// What a backend knows of. Operations on what it does not are not asked of it.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is there or not, whatever the others are")]
 pub struct Features {
     /// [`Op::ForeignTake`], [`Op::ForeignRelease`].
     pub foreigners: bool,

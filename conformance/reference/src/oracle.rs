@@ -248,18 +248,15 @@ impl Reference {
     fn confirm(&mut self, token: Token, ttl: i64, label: &'static str) -> i64 {
         self.cap();
         let remaining = self.remaining();
-        let fence = match self.holders_record().cloned() {
-            Some(record) => {
-                if remaining < ttl && record.ttl != ttl {
-                    self.remember(record.fence, ttl, token, record.label);
-                }
-                record.fence
+        let fence = if let Some(record) = self.holders_record().cloned() {
+            if remaining < ttl && record.ttl != ttl {
+                self.remember(record.fence, ttl, token, record.label);
             }
-            None => {
-                let fence = self.next_fence();
-                self.remember(fence, ttl, token, label);
-                fence
-            }
+            record.fence
+        } else {
+            let fence = self.next_fence();
+            self.remember(fence, ttl, token, label);
+            fence
         };
         if remaining < ttl {
             self.prolong(ttl);

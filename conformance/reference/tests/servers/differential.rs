@@ -2,6 +2,7 @@
 //! the same afterwards. Their clocks stand still but for the steps that belong to the sequence.
 
 use std::cell::RefCell;
+use std::fmt::Write as _;
 
 use fencelock_reference::compare::{START_US, cases, check};
 use fencelock_reference::keyspace::Data;
@@ -141,7 +142,7 @@ fn compare(real: &mut Real, fake: &mut Fake, old: bool, ops: &[Op]) -> Result<()
         let (fake_told, fake_heard) = fake.step(op);
         let real_side = (plain(told, old), heard, real.dump());
         let fake_side = (plain(fake_told, old), fake_heard, fake.dump());
-        story += &format!("{number}. {op:?}\n");
+        let _ = writeln!(story, "{number}. {op:?}");
         if real_side != fake_side {
             let message = format!("real {real_side:?}\nfake {fake_side:?}");
             return Err(story + &message);
