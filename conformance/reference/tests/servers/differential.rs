@@ -111,16 +111,11 @@ fn step_real(real: &mut Real, op: &Op) -> Told {
     (value, real.heard())
 }
 
-/// An error without what servers say differently: all but its code, on old ones.
+/// An error without what servers add to it. Old ones wrap it in ways of their own.
 fn plain(value: Value, old: bool) -> Value {
     let Value::ServerError(error) = &value else { return value };
     let line = format!("{} {}", error.code(), error.details().unwrap_or_default());
-    let mut said = line.as_str();
-    if let Some((_, rest)) = line.split_once("@user_script: ") {
-        said = rest.split_once(": ").map_or(rest, |(_, said)| said).trim_start_matches('-');
-    }
-    let said = said.split(" script: ").next().unwrap_or_default();
-    let said = if old { said.split(' ').next().unwrap_or_default() } else { said };
+    let said = if old { "an error" } else { line.split(" script: ").next().unwrap_or_default() };
     Value::SimpleString(said.to_owned())
 }
 
