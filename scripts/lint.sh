@@ -37,6 +37,7 @@ short_files() {
 }
 
 check . short_files
+check . "$bin/python" scripts/check_rules.py --texts
 check . shellcheck -x "${shell_files[@]}"
 check . clang-format --dry-run -Werror "${c_files[@]}"
 check . "$bin/ruff" check --quiet "${ruff_outside[@]}"
