@@ -202,9 +202,17 @@ impl World {
         self.server.set_clock(self.now);
     }
 
-    /// Three of another client join, and that client dies.
+    /// Three of another client join, and its host vanishes; the server hears of that later.
     fn ghosts(&mut self, lab: &mut Lab) {
         self.ledger.ghosts = 3;
+        let nowhere = Conn::new(GHOST, 0);
+        let mut wire = Wire::new(Line::Messages);
+        wire.open_here = false;
+        wire.closed = self.now;
+        self.wires.insert(nowhere, std::sync::Arc::new(wire));
+        self.server.change(|keyspace| {
+            keyspace.subscribe(nowhere.0, fencelock::model::channel("Z"));
+        });
         let speaker = fencelock::model::Speaker { client: "Z".into(), prefix: String::new() };
         for number in 1..=3 {
             let claim = fencelock::model::Claim {
@@ -217,7 +225,6 @@ impl World {
             };
             let mode = fencelock::model::PushMode::Channel;
             let call = ScriptCall::new("acquire", &speaker.acquire(&claim, true, mode));
-            let nowhere = Conn::new(GHOST, 0);
             self.run(nowhere, &call, lab);
         }
     }

@@ -15,7 +15,11 @@ const STEPS: usize = 1000;
 const QUEUE_LIFE: Duration = Duration::from_secs(125);
 
 /// Plays a state to its end.
-pub(crate) fn drain(mut world: World, lab: &mut Lab) -> Result<(), Violation> {
+pub(crate) fn drain(
+    mut world: World,
+    lab: &mut Lab,
+    path: &mut Vec<Event>,
+) -> Result<(), Violation> {
     world.budget = 0;
     for client in 0..world.clients.len() {
         for caller in &mut world.client(client).callers {
@@ -24,6 +28,7 @@ pub(crate) fn drain(mut world: World, lab: &mut Lab) -> Result<(), Violation> {
     }
     let mut steps = 0;
     while let Some(event) = next(&world) {
+        path.push(event);
         world.apply(event, lab)?;
         steps += 1;
         if steps > STEPS {

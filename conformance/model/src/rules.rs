@@ -44,7 +44,13 @@ impl World {
                 lab.broken(Rule::Order, format!("{got} got the lock before {passed}"));
             }
         }
-        if self.server.is_free() && matches!(call.name, "acquire" | "poll" | "release" | "cancel") {
+        // Who gives back what it does not have leaves everything as it is.
+        let walks = match call.name {
+            "acquire" | "poll" | "cancel" => true,
+            "release" => !matches!(reply, Value::Int(0)),
+            _ => false,
+        };
+        if walks && self.server.is_free() {
             let first = self.server.queue().into_iter().find(|place| place.lives);
             if let Some(left) = first.filter(|place| place.told) {
                 let left = left.token.as_ref().map(token_name).unwrap_or_default();
@@ -132,7 +138,14 @@ impl World {
                 self.check_waiters(c, lab);
             }
         }
-        let foreign = self.ledger.foreign.is_some_and(|until| self.now < until);
+        let foreign = self.ledger.foreign.filter(|&until| self.now < until);
+        if let Some(until) = foreign
+            && !self.ledger.beyond
+            && (!self.server.is_foreign() || self.server.lapses().is_some_and(|lapse| lapse < until))
+        {
+            lab.broken(Rule::Kept, "a foreign holder's lock is cut short");
+        }
+        let foreign = foreign.is_some();
         if !self.ledger.beyond && believed + usize::from(foreign) > 1 {
             lab.broken(Rule::Exclusion, "two hold the lock at once");
         }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::drain::drain;
 use crate::event::Event;
-use crate::lab::{Bug, Lab, Tally};
+use crate::lab::{Bug, Lab, Rule, Tally, Violation};
 use crate::setting::Setting;
 use crate::trace::{Story, story, with_bug};
 use crate::world::World;
@@ -23,8 +23,10 @@ pub struct Report {
     pub states: u64,
     /// How many steps between them were taken.
     pub transitions: u64,
-    /// How deep: every path of so many steps was looked at, as far as the budget of troubles goes.
+    /// Every path of so many steps was looked at, with at most `budget` troubles on it.
     pub depth: usize,
+    /// See `depth`.
+    pub budget: u8,
     /// How long it took.
     pub time: Duration,
     /// What was seen.
@@ -33,9 +35,26 @@ pub struct Report {
     pub found: Option<Story>,
 }
 
-/// Looks at every state that can be reached.
-pub(crate) fn search(setting: &Arc<Setting>, bug: Option<Bug>) -> Report {
-    with_bug(bug, || Search::new(setting, bug).run())
+/// Looks at every state that can be reached, deeper and deeper until there are `enough`; blind to
+/// one rule, if asked to be.
+pub(crate) fn search(
+    setting: &Arc<Setting>,
+    bug: Option<Bug>,
+    blind: Option<Rule>,
+    enough: usize,
+) -> Report {
+    with_bug(bug, || {
+        let mut search = Search {
+            setting,
+            bug,
+            lab: Lab::new(setting, bug),
+            seen: HashSet::new(),
+            reached: vec![(0, 0)],
+            transitions: 0,
+        };
+        search.lab.blind = blind;
+        search.run(enough)
+    })
 }
 
 struct Search<'a> {
@@ -48,25 +67,14 @@ struct Search<'a> {
     transitions: u64,
 }
 
-impl<'a> Search<'a> {
-    fn new(setting: &'a Arc<Setting>, bug: Option<Bug>) -> Self {
-        Self {
-            setting,
-            bug,
-            lab: Lab::new(setting, bug),
-            seen: HashSet::new(),
-            reached: vec![(0, 0)],
-            transitions: 0,
-        }
-    }
-
-    fn run(mut self) -> Report {
+impl Search<'_> {
+    fn run(mut self, enough: usize) -> Report {
         let began = Instant::now();
         let first = World::new(self.setting);
         self.seen.insert(first.number());
         let mut level = vec![(first, 0_u32)];
         let (mut depth, mut found) = (0, None);
-        while depth < self.setting.depth && !level.is_empty() && found.is_none() {
+        while !level.is_empty() && found.is_none() && self.seen.len() < enough {
             depth += 1;
             let mut next = Vec::new();
             for (world, from) in std::mem::take(&mut level) {
@@ -82,6 +90,7 @@ impl<'a> Search<'a> {
             states: self.seen.len() as u64,
             transitions: self.transitions,
             depth,
+            budget: self.setting.budget,
             time: began.elapsed(),
             tally: self.lab.tally,
             found,
@@ -93,8 +102,8 @@ impl<'a> Search<'a> {
         for (step, event) in (0_u16..).zip(world.events()) {
             let mut after = world.clone();
             self.transitions += 1;
-            if after.apply(event, &mut self.lab).is_err() {
-                return Some(self.tell(from, step, &[]));
+            if let Err(violation) = after.apply(event, &mut self.lab) {
+                return Some(self.tell(from, step, &[], violation));
             }
             let number = after.number();
             if !self.seen.insert(number) {
@@ -102,16 +111,19 @@ impl<'a> Search<'a> {
             }
             let at = u32::try_from(self.reached.len()).unwrap_or(u32::MAX);
             self.reached.push((from, step));
-            if number.is_multiple_of(DRAINED) && drain(after.clone(), &mut self.lab).is_err() {
-                return Some(self.tell(from, step, &["… and then nothing more goes wrong:"]));
+            if number.is_multiple_of(DRAINED) {
+                let mut path = Vec::new();
+                if let Err(violation) = drain(after.clone(), &mut self.lab, &mut path) {
+                    return Some(self.tell(from, step, &path, violation));
+                }
             }
             next.push((after, at));
         }
         None
     }
 
-    /// The path to a state, and a step from there.
-    fn tell(&self, from: u32, step: u16, _and: &[&str]) -> Story {
+    /// The path to a state, a step from there, and what comes behind it.
+    fn tell(&self, from: u32, step: u16, behind: &[Event], end: Violation) -> Story {
         let mut steps = vec![step];
         let mut at = from;
         while at != 0 {
@@ -125,8 +137,10 @@ impl<'a> Search<'a> {
         for step in steps.into_iter().rev() {
             let event = world.events()[usize::from(step)];
             path.push(event);
+            // It is told again, with its violation.
             let _ = world.apply(event, &mut lab);
         }
-        story(self.setting, self.bug, &path)
+        path.extend(behind);
+        story(self.setting, self.bug, &path, Some(end))
     }
 }

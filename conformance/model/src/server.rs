@@ -112,6 +112,10 @@ impl Server {
         Token::parse(&self.keyspace.get(L)?)
     }
 
+    pub(crate) fn is_foreign(&self) -> bool {
+        self.keyspace.get(L).as_deref() == Some(FOREIGN)
+    }
+
     pub(crate) fn is_free(&self) -> bool {
         self.keyspace.entry(L).is_none()
     }

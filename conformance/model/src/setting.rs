@@ -92,8 +92,6 @@ pub(crate) struct Setting {
     pub(crate) faults: &'static [Fault],
     /// How much may go wrong on one path.
     pub(crate) budget: u8,
-    /// How many steps a path has.
-    pub(crate) depth: usize,
     /// Messages before the reply that they were sent with, as Redis 6.2 and 7.0 do.
     pub(crate) push_first: bool,
     /// Messages come on a connection of their own.

@@ -43,7 +43,13 @@ pub(crate) fn with_bug<T>(bug: Option<Bug>, run: impl FnOnce() -> T) -> T {
     with_flaw(flaw, run)
 }
 
-pub(crate) fn story(setting: &Arc<Setting>, bug: Option<Bug>, path: &[Event]) -> Story {
+/// Tells a path, which comes to this in the end unless a rule is broken on the way.
+pub(crate) fn story(
+    setting: &Arc<Setting>,
+    bug: Option<Bug>,
+    path: &[Event],
+    end: Option<Violation>,
+) -> Story {
     with_bug(bug, || {
         let mut lab = Lab::new(setting, bug);
         let mut world = World::new(setting);
@@ -57,8 +63,12 @@ pub(crate) fn story(setting: &Arc<Setting>, bug: Option<Bug>, path: &[Event]) ->
             if let Err(violation) = outcome {
                 story.lines.push(format!("  ⇒ {violation}"));
                 story.violation = Some(violation);
-                break;
+                return story;
             }
+        }
+        if let Some(violation) = end {
+            story.lines.push(format!("  ⇒ {violation}"));
+            story.violation = Some(violation);
         }
         story
     })

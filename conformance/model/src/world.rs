@@ -244,7 +244,7 @@ impl World {
         let awake = |c: &usize| self.clients[*c].alive && !self.clients[*c].stalled;
         let clients = (0..self.clients.len()).filter(awake).map(|c| self.due(c));
         let slow = self.wires.values().any(|wire| wire.slow_there || wire.slow_back);
-        let step = slow.then(|| self.now + self.setting.ttl() / 4);
+        let step = slow.then(|| self.now + self.setting.ttl() / 2);
         let next = clients.chain(self.server.lapses()).chain(step).min()?;
         (next < Moment::NEVER).then(|| {
             let micros = next.nanos().div_ceil(1000).max(self.now.nanos() / 1000 + 1);
@@ -255,7 +255,7 @@ impl World {
     /// Something is on its way that will arrive before much time passes.
     pub(crate) fn in_flight(&self) -> bool {
         self.wires.iter().any(|(conn, wire)| {
-            let client = &self.clients[conn.client()];
+            let Some(client) = self.clients.get(conn.client()) else { return false };
             let there = !wire.requests.is_empty() && !wire.slow_there;
             let back = !wire.replies.is_empty() && !wire.slow_back && !client.stalled;
             wire.open_here && (there || back)
