@@ -33,8 +33,8 @@
 //! caller has entered the table; its answer is of use until `patience.by(since, by)` with
 //! `by` = now + min(response timeout, TTL). [`Decision::Granted`]: `settle` if it has entered, else
 //! keep the lease, which expects a straggler if `straggler`. [`Decision::Wait`]: `enter` (until
-//! [`Patience::until`]) if it has not, then `stay`. [`Decision::Failed`] with `withdraw`: a
-//! [`Withdrawal`] that is straggling.
+//! [`Patience::until`]) if it has not, then `stay`. [`Decision::Busy`] and
+//! [`Decision::Failed`] with `withdraw`: a [`Withdrawal`] that is straggling.
 //!
 //! An attempt that is dropped before its answer (the caller gave up) is cancelled *behind* it on
 //! the same connection, waited for max(1 s, TTL); if that fails, by a [`Withdrawal`] that is

@@ -156,11 +156,11 @@ impl World {
                 self.ledger.beyond = true;
                 self.step_clock(STEP);
             }
-            Fault::Flush => self.lose(|world| world.server.change(|keyspace| keyspace.flush())),
+            Fault::Flush => self.lose(lab, |world| world.server.change(|keyspace| keyspace.flush())),
             Fault::Evict => {
                 // The fence's record stays.
                 let lost = self.ledger.lost;
-                self.lose(|world| {
+                self.lose(lab, |world| {
                     world.server.change(|keyspace| keyspace.delete(L));
                 });
                 self.ledger.lost = lost;
@@ -170,11 +170,11 @@ impl World {
             }
             Fault::Promote => {
                 let Some(replica) = self.replica.take() else { return };
-                self.lose(|world| world.server.change(|keyspace| keyspace.go_back_to(&replica)));
+                self.lose(lab, |world| world.server.change(|keyspace| keyspace.go_back_to(&replica)));
                 self.cut_all();
             }
             Fault::Restart => {
-                self.lose(|world| world.server.change(|keyspace| keyspace.flush()));
+                self.lose(lab, |world| world.server.change(|keyspace| keyspace.flush()));
                 self.cut_all();
             }
             Fault::Full => self.server.change(|keyspace| keyspace.set_out_of_memory(true)),
@@ -190,11 +190,14 @@ impl World {
     }
 
     /// State is lost: exclusion is promised no more.
-    fn lose(&mut self, change: impl FnOnce(&mut Self)) {
+    fn lose(&mut self, lab: &mut Lab, change: impl FnOnce(&mut Self)) {
         self.ledger.beyond = true;
         self.ledger.lost = true;
         self.ledger.foreign = None;
         change(self);
+        // A server makes no two grants in one µs, so that no fence is ahead of its clock; here
+        // time stands still between steps, and must pass before state is lost.
+        self.pass(self.now + Duration::from_millis(1), lab);
     }
 
     fn step_clock(&mut self, by: i64) {

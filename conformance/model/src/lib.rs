@@ -99,7 +99,7 @@ pub fn walks(seed: u64, paths: u64, tell: impl Fn(&Report) + Sync) -> Vec<Report
 pub fn replay(setting: &str, words: &str) -> Result<Story, String> {
     let found = suite::named(setting).ok_or_else(|| format!("there is no setting {setting:?}"))?;
     let path = trace::path(&found, None, words)?;
-    Ok(trace::story(&found, None, &path, None))
+    Ok(trace::story(&found, None, &path, None, None))
 }
 
 /// How often each was seen in all of them.

@@ -1,6 +1,6 @@
 //! The rules, looked at after every step.
 
-use fencelock::model::{Moment, Phase, Token, Value, valid_until};
+use fencelock::model::{Moment, Phase, Stage, Token, Value, valid_until};
 
 use crate::client::{Chore, Client, Doing, token_number};
 use crate::lab::{Lab, Rule, Seen};
@@ -38,15 +38,20 @@ impl World {
         let holder = self.server.holder();
         if holder.is_some() && before.holder() != holder {
             let mut first = queue.iter().take_while(|place| place.token != holder);
-            if let Some(passed) = first.find(|place| place.lives) {
+            // Who leaves is not passed over.
+            let leaves = (call.name == "cancel").then(|| call.token(0)).flatten();
+            let passed = first.find(|place| place.lives && (leaves.is_none() || place.token != leaves));
+            if let Some(passed) = passed {
                 let passed = passed.token.as_ref().map(token_name).unwrap_or_default();
                 let got = holder.as_ref().map(token_name).unwrap_or_default();
                 lab.broken(Rule::Order, format!("{got} got the lock before {passed}"));
             }
         }
         // Who gives back what it does not have leaves everything as it is.
+        // Nor can a server without memory grant anything to who asks.
         let walks = match call.name {
-            "acquire" | "poll" | "cancel" => true,
+            "cancel" => true,
+            "acquire" | "poll" => !matches!(reply, Value::ServerError(_)),
             "release" => !matches!(reply, Value::Int(0)),
             _ => false,
         };
@@ -170,13 +175,18 @@ impl World {
     }
 
     fn is_rescued(&self, client: &Client, c: usize, id: u64) -> bool {
-        let Some((_, in_room)) = self.stage(c, id) else {
+        let Some((stage, in_room)) = self.stage(c, id) else {
             // It says goodbye, or a message was first.
             return client.chores.values().any(|chore| matches!(chore, Chore::Goodbye { .. }));
         };
         let Some(room) = client.room.as_ref().filter(|_| in_room) else { return false };
         let asks = || self.is_under_way(c, |purpose| matches!(purpose, Purpose::Room(_)));
-        if room.busy { asks() } else { room.next <= self.now + HEARTBEAT }
+        let look = match stage {
+            Stage::Queued { look_at, .. } => look_at,
+            Stage::Join { at } => at,
+            Stage::Attempting { .. } => return room.busy && asks(),
+        };
+        if room.busy { asks() } else { room.next <= look.max(self.now) && look <= self.now + HEARTBEAT }
     }
 
     /// When nothing is on its way, what stands at the server is somebody's.
@@ -217,7 +227,7 @@ impl World {
 
 /// The tokens that a reply says hold the lock.
 fn told_to_hold(call: &ScriptCall, reply: &Value) -> Vec<Token> {
-    let token = |at: usize| call.args.get(at).and_then(|arg| Token::parse(arg));
+    let token = |at: usize| call.token(at);
     match (call.name, reply) {
         ("acquire", Value::BulkString(_)) | ("extend", Value::Int(1)) => {
             token(0).into_iter().collect()

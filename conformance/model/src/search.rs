@@ -141,6 +141,6 @@ impl Search<'_> {
             let _ = world.apply(event, &mut lab);
         }
         path.extend(behind);
-        story(self.setting, self.bug, &path, Some(end))
+        story(self.setting, self.bug, &path, Some(end), self.lab.blind)
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use fencelock::model::{Value, with_flaw};
 
 use crate::event::Event;
-use crate::lab::{Bug, Lab, Violation};
+use crate::lab::{Bug, Lab, Rule, Violation};
 use crate::server::START;
 use crate::setting::Setting;
 use crate::world::World;
@@ -19,7 +19,7 @@ pub(crate) fn value(reply: &Value) -> String {
             let parts: Vec<String> = parts.iter().map(crate::trace::value).collect();
             format!("[{}]", parts.join(" "))
         }
-        other => format!("{other:?}"),
+        other => format!("{other:?}").chars().take(100).collect(),
     }
 }
 
@@ -49,9 +49,11 @@ pub(crate) fn story(
     bug: Option<Bug>,
     path: &[Event],
     end: Option<Violation>,
+    blind: Option<Rule>,
 ) -> Story {
     with_bug(bug, || {
         let mut lab = Lab::new(setting, bug);
+        lab.blind = blind;
         let mut world = World::new(setting);
         let mut story = Story { lines: Vec::new(), words: words(path), violation: None };
         for (at, &event) in path.iter().enumerate() {

@@ -62,7 +62,7 @@ pub(crate) fn walk(setting: &Arc<Setting>, seed: u64, paths: u64) -> Report {
         longest = longest.max(path.len());
         let outcome = outcome.and_then(|()| drain(world, &mut lab, &mut path));
         if let Err(violation) = outcome {
-            found = Some(story(setting, None, &path, Some(violation)));
+            found = Some(story(setting, None, &path, Some(violation), None));
             break;
         }
     }

@@ -114,6 +114,11 @@ impl ScriptCall {
         let (sha1, keys, args) = call.parts();
         Arc::new(Self { name, sha1, keys, args })
     }
+
+    /// The token that is this argument.
+    pub(crate) fn token(&self, at: usize) -> Option<Token> {
+        self.args.get(at).and_then(|arg| Token::parse(arg))
+    }
 }
 
 /// What comes back.

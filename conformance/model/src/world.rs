@@ -225,7 +225,13 @@ impl World {
 
     /// Time passes until something is due.
     fn advance(&mut self, lab: &mut Lab) {
-        let Some(next) = self.next_moment() else { return };
+        if let Some(next) = self.next_moment() {
+            self.pass(next, lab);
+        }
+    }
+
+    /// Time passes until a moment.
+    pub(crate) fn pass(&mut self, next: Moment, lab: &mut Lab) {
         let holder = self.server.holder();
         self.now = next;
         self.server.set_clock(next);

@@ -100,8 +100,11 @@ impl World {
                     }
                 }
             },
-            Decision::Busy => {
+            Decision::Busy { withdraw } => {
                 lab.saw(Seen::Busy);
+                if withdraw {
+                    self.withdraw(c, claim, true, now);
+                }
                 self.set_doing(c, caller, Doing::Idle);
             }
             Decision::Wait(answer) => {
