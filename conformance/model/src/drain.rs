@@ -9,8 +9,9 @@ use crate::event::{Event, Who};
 use crate::lab::{Lab, Rule, Seen, Violation};
 use crate::world::World;
 
-/// More steps than any path needs to come to rest.
-const STEPS: usize = 1000;
+/// More steps than any path needs to come to rest: behind a dead head that hears of nothing, each
+/// waiter may poll ten times a second for a minute, if the server's clock was set back.
+const STEPS: usize = 5000;
 /// The queue lives for so long after the last who joined or polled.
 const QUEUE_LIFE: Duration = Duration::from_secs(125);
 
