@@ -57,7 +57,11 @@ impl World {
         };
         if walks && self.server.is_free() {
             let first = self.server.queue().into_iter().find(|place| place.lives);
-            if let Some(left) = first.filter(|place| place.told) {
+            // Who joins before a head that fetches the lock itself is told that it is free, and
+            // asks again 50 ms later.
+            let joins = (call.name == "acquire").then(|| call.token(0)).flatten();
+            let left = first.filter(|place| place.told && (joins.is_none() || place.token != joins));
+            if let Some(left) = left {
                 let left = left.token.as_ref().map(token_name).unwrap_or_default();
                 lab.broken(Rule::HandOn, format!("{} left the lock free, and {left} waiting", call.name));
             }

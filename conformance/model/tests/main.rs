@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use fencelock_model::{Control, Report, controls, searches, tally, walks};
+use fencelock_model::{Control, Report, controls, replay, searches, tally, walks};
 use libtest_mimic::{Arguments, Failed, Trial};
 
 /// How many states each setting is searched for, at least: a million in all.
@@ -56,11 +56,36 @@ fn control(control: Control) -> Result<(), Failed> {
     if control.caught_by.contains(&violation.rule) { Ok(()) } else { Err(story.to_string().into()) }
 }
 
+/// Paths that broke a rule once, with the bug that they showed.
+const ONCE_BROKEN: [(&str, &str, &str); 2] = [
+    (
+        "the first request of a try_acquire arrives after the second was told 'busy'",
+        "two who change their minds",
+        "try:A1 execute:A.2 receive:A.2 release:A1 try:B1 reset:B.2 execute:B.3 execute:A.2 \
+         receive:A.2 execute:B.2 receive:B.3",
+    ),
+    (
+        "the same, where the first was only slow",
+        "two of one process, and one who connects late",
+        "try:B1 slow-requests:B.1 advance try:A1 execute:A.2 receive:A.2 execute:B.2 release:A1 \
+         execute:A.2 execute:B.1 receive:A.2 receive:B.2",
+    ),
+];
+
+fn once_broken(setting: &str, words: &str) -> Result<(), Failed> {
+    let story = replay(setting, words)?;
+    if story.violation.is_some() { Err(story.to_string().into()) } else { Ok(()) }
+}
+
 fn main() {
     let mut trials = vec![Trial::test("every_path_and_random_walks", everything)];
     for one in controls() {
         let name = one.name.replace([' ', ','], "_");
         trials.push(Trial::test(format!("control::{name}"), move || control(one)));
+    }
+    for (what, setting, words) in ONCE_BROKEN {
+        let name = what.replace([' ', ','], "_");
+        trials.push(Trial::test(format!("once_broken::{name}"), || once_broken(setting, words)));
     }
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
 }
