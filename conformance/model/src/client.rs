@@ -178,6 +178,11 @@ impl Client {
     }
 }
 
+/// Names a wait of a caller's: one that it has left must not be taken for its next.
+pub(crate) fn wait_name(caller: u8, rounds: u8) -> u8 {
+    rounds * 16 + caller
+}
+
 /// The lowest number that is free.
 pub(crate) fn free<T>(taken: &BTreeMap<u8, T>) -> u8 {
     (0..=u8::MAX).find(|number| !taken.contains_key(number)).unwrap_or(u8::MAX)

@@ -12,8 +12,9 @@ use crate::world::World;
 /// More steps than any path needs to come to rest: behind a dead head that hears of nothing, each
 /// waiter may poll ten times a second for a minute, if the server's clock was set back.
 const STEPS: usize = 5000;
-/// The queue lives for so long after the last who joined or polled.
-const QUEUE_LIFE: Duration = Duration::from_secs(125);
+/// The queue lives for 120 s after the last who joined or polled, and longer if the server's clock
+/// has been set back since, by half a minute each time.
+const QUEUE_LIFE: Duration = Duration::from_secs(600);
 
 /// Plays a state to its end.
 pub(crate) fn drain(
@@ -22,11 +23,6 @@ pub(crate) fn drain(
     path: &mut Vec<Event>,
 ) -> Result<(), Violation> {
     world.budget = 0;
-    for client in 0..world.clients.len() {
-        for caller in &mut world.client(client).callers {
-            caller.rounds = 0;
-        }
-    }
     let mut steps = 0;
     while let Some(event) = next(&world) {
         path.push(event);
@@ -45,7 +41,6 @@ pub(crate) fn drain(
     // What the dead left, and what was left to lapse, has a time to live.
     let moment = Moment::from_nanos(world.now.nanos()) + QUEUE_LIFE;
     world.now = moment;
-    world.server.ahead = world.server.ahead.max(0);
     world.server.set_clock(moment);
     let left = [crate::server::L, crate::server::Q, crate::server::W];
     for key in left {

@@ -1,4 +1,4 @@
-//! `make model`: ten million states, and random walks. `model [STATES-PER-SETTING [SEED]]`.
+//! `make model`: ten million states, and random walks. `model [STATES-PER-SETTING [SEED [PATHS]]]`.
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -14,7 +14,7 @@ fn main() -> ExitCode {
     let mut numbers = std::env::args().skip(1).filter_map(|word| word.parse::<u64>().ok());
     let enough = numbers.next().and_then(|number| usize::try_from(number).ok()).unwrap_or(800_000);
     let seed = numbers.next().unwrap_or(1_000_000);
-    let paths = (enough as u64 / 100).max(100);
+    let paths = numbers.next().unwrap_or(20_000);
     let tell = |report: &Report| say(&report.to_string());
     let mut reports = searches(enough, tell);
     let states: u64 = reports.iter().map(|report| report.states).sum();

@@ -7,7 +7,7 @@ use fencelock::Error;
 use fencelock::model::{Answer, Claim, Decision, Effect, Moment, Patience, Stage, read_acquire};
 
 use super::Answered;
-use crate::client::{Attempting, Doing, LOCK, RESPONSE_TIMEOUT};
+use crate::client::{Attempting, Doing, LOCK, RESPONSE_TIMEOUT, wait_name};
 use crate::event::Who;
 use crate::lab::{Lab, Seen, Slip};
 use crate::wire::{Conn, Expected, Line, Purpose, ScriptCall};
@@ -25,11 +25,13 @@ impl World {
         let client = self.client(c);
         let claim = client.claim(c, ttl_ms);
         let until = patience.until(now);
+        let at = usize::from(who.caller);
+        client.callers[at].rounds -= 1;
+        let wait = wait_name(who.caller, client.callers[at].rounds);
         let place = patience
             .queues(client.usable().is_some())
-            .then(|| client.table.enter(&claim, who.caller, until, now));
-        let caller = &mut client.callers[usize::from(who.caller)];
-        caller.rounds -= 1;
+            .then(|| client.table.enter(&claim, wait, until, now));
+        let caller = &mut client.callers[at];
         let attempting =
             Attempting { claim, patience, since: now, place, repeated: false, filled: None };
         caller.doing = Doing::Attempting(attempting.clone());
@@ -110,9 +112,10 @@ impl World {
             Decision::Wait(answer) => {
                 let client = self.client(c);
                 let until = attempting.patience.until(attempting.since);
+                let wait = wait_name(caller, client.callers[usize::from(caller)].rounds);
                 let id = attempting
                     .place
-                    .unwrap_or_else(|| client.table.enter(&claim, caller, until, now));
+                    .unwrap_or_else(|| client.table.enter(&claim, wait, until, now));
                 if client.table.waiters().any(|(waiter, _)| waiter == id) {
                     self.set_doing(c, caller, Doing::Waiting { id });
                     let client = self.client(c);

@@ -3,7 +3,7 @@
 use fencelock::model::{Answer, Effect, Moment, Task, read_acquire, read_poll};
 
 use super::Answered;
-use crate::client::{Chore, Doing, LOCK, Room, free, token};
+use crate::client::{Chore, Doing, LOCK, Room, free, token, wait_name};
 use crate::lab::{Lab, Seen, Slip};
 use crate::wire::{Expected, Purpose};
 use crate::world::World;
@@ -19,9 +19,9 @@ impl World {
         for effect in effects {
             match effect {
                 Effect::Lease { waiter, fence, valid_until, straggler } => {
-                    let caller = waiter.caller;
+                    let wait = waiter.caller;
                     let lease = self.keep(c, waiter.claim, fence, valid_until, straggler, lab);
-                    self.fill(c, caller, Some(lease));
+                    self.fill(c, wait, Some(lease));
                 }
                 Effect::Fail { waiter, .. } => self.fill(c, waiter.caller, None),
                 Effect::Expire(waiter) => self.say_goodbye(c, waiter, lab),
@@ -46,11 +46,13 @@ impl World {
     }
 
     /// A wait has ended, with a lease or in vain.
-    pub(super) fn fill(&mut self, c: usize, caller: u8, lease: Option<u8>) {
-        let doing = &mut self.client(c).callers[usize::from(caller)].doing;
+    pub(super) fn fill(&mut self, c: usize, wait: u8, lease: Option<u8>) {
+        let caller = &mut self.client(c).callers[usize::from(wait % 16)];
+        let current = wait_name(wait % 16, caller.rounds) == wait;
+        let doing = &mut caller.doing;
         match doing {
-            Doing::Attempting(attempting) => attempting.filled = Some(lease),
-            Doing::Waiting { .. } => {
+            Doing::Attempting(attempting) if current => attempting.filled = Some(lease),
+            Doing::Waiting { .. } if current => {
                 *doing = lease.map_or(Doing::Idle, |lease| Doing::Holding { lease });
             }
             // It has left.
