@@ -1,10 +1,11 @@
 # Each target a line or two; the longer work is in scripts/.
-.PHONY: help demo setup test test-all lint fmt bench clean
+.PHONY: help demo setup test test-all model lint fmt bench clean
 
 help:
 	@echo "make demo      eight processes share one counter file; one of them is killed"
 	@echo "make test      lint and tests (sets up what they need first)"
 	@echo "make test-all  make test, and the longer checks"
+	@echo "make model     ten million states of the scripts and the client's logic, and random paths"
 	@echo "make lint | fmt | bench | setup | clean"
 
 demo:
@@ -19,6 +20,9 @@ test: lint
 
 test-all: test
 	@scripts/test-all.sh
+
+model:
+	@cargo run --locked -p fencelock-model
 
 lint: setup
 	@scripts/lint.sh

@@ -12,7 +12,7 @@ failed=()
 # Runs one suite, and keeps its lines that sum up for the end; the rest go on if it fails.
 run() {
     say "$*"
-    "$@" 2>&1 | tee >(grep -aE '^test result: |^=+ .*(passed|failed|error).* in |examples in the doc' \
+    "$@" 2>&1 | tee >(grep -aE '^test result: |^model: [0-9]+ states|^=+ .*(passed|failed|error).* in |examples in the doc' \
         >>"$summary") || failed+=("$*")
 }
 

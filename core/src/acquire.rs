@@ -95,7 +95,12 @@ impl Acquiring {
                     .settle(|| self.lease(fence, valid_until))
                     .map_or_else(Next::Wait, Next::Lease),
             }),
-            Decision::Busy => Ok(Next::Busy),
+            Decision::Busy { withdraw } => {
+                if withdraw {
+                    self.withdraw();
+                }
+                Ok(Next::Busy)
+            }
             Decision::Wait(answer) => {
                 let place = self.place.take().unwrap_or_else(|| self.enter());
                 place.stay(&answer);

@@ -35,7 +35,11 @@ pub enum Decision {
         straggler: bool,
     },
     /// Somebody else has it, and the caller does not wait.
-    Busy,
+    Busy {
+        /// Whether an earlier request may still be on its way: it would take the lock for nobody,
+        /// so the claim is withdrawn as one whose requests may be.
+        withdraw: bool,
+    },
     /// The engine goes on from this answer.
     Wait(Result<Answer>),
     /// The outcome is not known: the same token once more.
@@ -79,11 +83,11 @@ impl Patience {
             Ok(Answer::Granted { fence, valid_until }) => {
                 Decision::Granted { fence, valid_until, straggler: repeated }
             }
-            Ok(_) if self == Self::Once => Decision::Busy,
-            Err(error) if !error.is_ambiguous() => Decision::Failed { error, withdraw: false },
+            Ok(_) if self == Self::Once => Decision::Busy { withdraw: repeated },
             Err(error) if self == Self::Once && repeated => {
                 Decision::Failed { error, withdraw: true }
             }
+            Err(error) if !error.is_ambiguous() => Decision::Failed { error, withdraw: false },
             Err(_) if self == Self::Once => Decision::Again,
             answer => Decision::Wait(answer),
         }
@@ -103,6 +107,15 @@ mod tests {
         assert!(matches!(Patience::Once.next(lost(), false), Decision::Again));
         let failed = Patience::Once.next(lost(), true);
         assert!(matches!(failed, Decision::Failed { withdraw: true, .. }), "{failed:?}");
+    }
+
+    #[test]
+    fn what_was_attempted_twice_is_withdrawn_whatever_the_second_answer() {
+        let busy = |repeated| Patience::Once.next(Ok(Answer::Busy), repeated);
+        assert!(matches!(busy(false), Decision::Busy { withdraw: false }));
+        assert!(matches!(busy(true), Decision::Busy { withdraw: true }));
+        let refused = Patience::Once.next(Err(Error::unavailable("down")), true);
+        assert!(matches!(refused, Decision::Failed { withdraw: true, .. }), "{refused:?}");
     }
 
     #[test]

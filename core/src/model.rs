@@ -33,8 +33,8 @@
 //! caller has entered the table; its answer is of use until `patience.by(since, by)` with
 //! `by` = now + min(response timeout, TTL). [`Decision::Granted`]: `settle` if it has entered, else
 //! keep the lease, which expects a straggler if `straggler`. [`Decision::Wait`]: `enter` (until
-//! [`Patience::until`]) if it has not, then `stay`. [`Decision::Failed`] with `withdraw`: a
-//! [`Withdrawal`] that is straggling.
+//! [`Patience::until`]) if it has not, then `stay`. [`Decision::Busy`] and
+//! [`Decision::Failed`] with `withdraw`: a [`Withdrawal`] that is straggling.
 //!
 //! An attempt that is dropped before its answer (the caller gave up) is cancelled *behind* it on
 //! the same connection, waited for max(1 s, TTL); if that fails, by a [`Withdrawal`] that is
@@ -89,7 +89,8 @@ pub use crate::wait::waiter::{Stage, Waiter};
 pub use redis::Value;
 
 use crate::backend::redis::scripts;
-use crate::error::Error;
+use crate::backend::redis::protocol::read_error;
+use crate::error::{Error, Result};
 
 /// A script as it is sent to the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -120,6 +121,15 @@ pub fn scripts() -> [Script; 6] {
 pub fn unavailable(sent: bool) -> Error {
     let error = Error::unavailable("the connection broke");
     if sent { error.maybe_done() } else { error }
+}
+
+/// What a server's reply is, the error that it may be told apart.
+///
+/// # Errors
+///
+/// That error.
+pub fn received(reply: Value) -> Result<Value> {
+    reply.extract_error().map_err(|error| read_error(&error, true))
 }
 
 /// A hash map's hash, whatever its order.

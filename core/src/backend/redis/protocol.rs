@@ -431,7 +431,7 @@ const NOT_NOW: [&str; 10] = [
 const DENIED: [&str; 2] = ["NOAUTH", "WRONGPASS"];
 
 /// What a failed command means. `sent` says whether it may have reached the server.
-pub(super) fn read_error(error: &RedisError, sent: bool) -> Error {
+pub(crate) fn read_error(error: &RedisError, sent: bool) -> Error {
     let code = error.code().unwrap_or_default();
     let detail = error.detail().unwrap_or_default();
     // Redis 6.2 wraps the error of a command inside a script: "ERR Error running script
