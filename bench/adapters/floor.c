@@ -3,14 +3,13 @@
 //   trip   one GET there and back, no lock at all
 //   wake   BLPOP and RPUSH: a bare hand-off woken by the server (a crash would lose the lock)
 // hiredis sets TCP_NODELAY on every TCP connection itself, as all contenders do.
+#include "serve.h"
 #include <errno.h>
 #include <hiredis/hiredis.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <time.h>
 
 static const char *const RELEASE =
     "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) end return 0";
@@ -18,21 +17,6 @@ static const char *const RELEASE =
 static redisContext *conn;
 static char release_sha[41];
 static char token[64];
-
-static void die(const char *format, ...) {
-  va_list args;
-  va_start(args, format);
-  vfprintf(stderr, format, args);
-  va_end(args);
-  fputc('\n', stderr);
-  exit(1);
-}
-
-static long long now_ns(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return t.tv_sec * 1000000000LL + t.tv_nsec;
-}
 
 // Argument vectors, not format strings: parsing a format would be a cost of ours, not of the lock.
 static redisReply *call(int argc, const char **argv) {
@@ -103,61 +87,11 @@ static void wake_release(const char *lock) {
 
 static void nothing(const char *lock) { (void)lock; }
 
-struct contender {
-  const char *name, *operations;
-  void (*hold)(const char *), (*wait)(const char *), (*release)(const char *);
-};
-
 static const struct contender CONTENDERS[] = {
     {"floor", "pair,handoff", floor_acquire, floor_acquire, floor_release},
     {"trip", "pair", trip_there, trip_there, nothing},
     {"wake", "handoff", wake_hold, wake_wait, wake_release},
 };
-
-static void pairs(const struct contender *c, const char *lock, int n) {
-  long long *samples = calloc((size_t)n + 1, sizeof *samples);
-  if (samples == NULL)
-    die("out of memory");
-  for (int i = 0; i < n; i++) {
-    long long start = now_ns();
-    c->hold(lock);
-    c->release(lock);
-    samples[i] = now_ns() - start;
-  }
-  printf("ok");
-  for (int i = 0; i < n; i++)
-    printf(" %lld", samples[i]);
-  printf("\n");
-  free(samples);
-}
-
-static void serve(const struct contender *c) {
-  char line[512], op[16], lock[256];
-  while (fgets(line, sizeof line, stdin) != NULL) {
-    int n = 0;
-    int fields = sscanf(line, "%15s %255s %d", op, lock, &n);
-    if (fields == 1 && strcmp(op, "hello") == 0) {
-      printf("ok name=%s ops=%s poll_ms=0\n", c->name, c->operations);
-    } else if (fields == 3 && strcmp(op, "pair") == 0 && n > 0) {
-      pairs(c, lock, n);
-    } else if (fields == 2 && strcmp(op, "hold") == 0) {
-      c->hold(lock);
-      printf("ok\n");
-    } else if (fields == 2 && strcmp(op, "wait") == 0) {
-      printf("waiting\n");
-      fflush(stdout);
-      c->wait(lock);
-      printf("ok %lld\n", now_ns());
-    } else if (fields == 2 && strcmp(op, "free") == 0) {
-      long long start = now_ns();
-      c->release(lock);
-      printf("ok %lld\n", start);
-    } else {
-      printf("err not understood: %s", line);
-    }
-    fflush(stdout);
-  }
-}
 
 int main(int argc, char **argv) {
   char host[64];

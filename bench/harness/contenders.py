@@ -28,10 +28,25 @@ class Contender:
     build: list[str] | None = None
 
 
+CC = shlex.split("cc -O2 -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror")
+
+
+def _cc(program: str, *libraries: str) -> list[str]:
+    sources = [str(BENCH / "adapters" / f"{name}.c") for name in (program, "serve")]
+    return [*CC, *sources, "-o", str(OUT / program), *libraries]
+
+
 def _c(name: str, about: str) -> Contender:
-    build = shlex.split("cc -O2 -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror")
-    build += [str(BENCH / "adapters/floor.c"), "-o", str(OUT / "floor"), "-lhiredis"]
+    build = _cc("floor", "-lhiredis")
     return Contender(name, about, [str(OUT / "floor"), name], build)
+
+
+def _fencelock_c(about: str) -> Contender:
+    prefix = OUT / "c"
+    link = [f"-I{prefix}/include", f"-L{prefix}/lib", "-lfencelock", f"-Wl,-rpath,{prefix}/lib"]
+    install = f"PREFIX={shlex.quote(str(prefix))} {shlex.quote(str(ROOT / 'scripts/install.sh'))}"
+    build = ["bash", "-c", f"{install} >&2 && {shlex.join(_cc('fencelock_c', *link))}"]
+    return Contender("fencelock-c", about, [str(OUT / "fencelock_c")], build)
 
 
 def _python(name: str, about: str, adapter: str) -> Contender:
@@ -50,6 +65,7 @@ CONTENDERS = [
     _c("wake", "C, hiredis: BLPOP + RPUSH, the barest hand-off; not a safe lock"),
     _rust("blocking", "ours, fencelock::blocking"),
     _rust("async", "ours, fencelock on Tokio"),
+    _fencelock_c("ours, the C library"),
     _python("fencelock-python", "ours, Python, synchronous", "fencelock_py.py"),
     _python("fencelock-aio", "ours, Python, asyncio", "fencelock_aio.py"),
     _python("redis-py", "redis-py's Lock with the hiredis parser", "redis_py.py"),
