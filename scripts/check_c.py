@@ -1,6 +1,6 @@
-"""Installs the C library into a fresh prefix, and builds and runs what its users would: the examples
-of docs/c.md by pkg-config and by CMake, with gcc and clang, against the shared library and the static
-one, and the static one beside SQLite and another Rust library.
+"""Installs the C library into a fresh prefix, and builds and runs what its users would: the
+examples of docs/c.md by pkg-config and by CMake, with gcc and clang, against the shared library
+and the static one, and the static one beside SQLite and another Rust library.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import shlex
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from private_server import ROOT, cargo_build, private_server
@@ -25,7 +25,7 @@ COMPILERS = [{".c": "gcc", ".cpp": "g++"}, {".c": "clang", ".cpp": "clang++"}]
 LIMIT_S = 120
 
 
-def run(command: list[str | Path], **environment: str) -> str:
+def run(command: Sequence[str | Path], **environment: str) -> str:
     done = subprocess.run(
         command,
         env=os.environ | environment,
@@ -71,6 +71,18 @@ def documented() -> Iterator[Path]:
         yield file
 
 
+def in_the_readme(folder: Path) -> Path:
+    """The README's example as a program."""
+    block = re.search(r"^```c\n(.*?)^```$", (ROOT / "README.md").read_text(), re.M | re.S)
+    if block is None:
+        raise SystemExit("README.md has no example in C")
+    code = block[1].replace("redis://localhost:6379/0", os.environ["FENCELOCK_URL"])
+    includes = "#include <fencelock.h>\n#include <inttypes.h>\n#include <stdio.h>\n"
+    program = folder / "readme.c"
+    program.write_text(f"{includes}int main(void) {{\n{code}return 0;\n}}\n")
+    return program
+
+
 def by_pkg_config(prefix: Prefix, examples: list[Path]) -> None:
     for compilers in COMPILERS:
         for example in examples:
@@ -80,10 +92,11 @@ def by_pkg_config(prefix: Prefix, examples: list[Path]) -> None:
 
 
 def by_cmake(prefix: Prefix) -> None:
+    where = f"-DCMAKE_PREFIX_PATH={prefix.folder}"
     for compilers in COMPILERS:
         build = prefix.work / f"cmake-{compilers['.c']}"
         run(
-            ["cmake", "-S", C / "examples", "-B", build, f"-DCMAKE_PREFIX_PATH={prefix.folder}"],
+            ["cmake", "-S", C / "examples", "-B", build, where],
             CC=compilers[".c"],
             CXX=compilers[".cpp"],
         )
@@ -91,31 +104,34 @@ def by_cmake(prefix: Prefix) -> None:
         for name in ("lock", "events", "lock_cpp", "lock_static"):
             # Found without help: CMake has told the program where the library is.
             run([build / name])
-    ask = 'find_package(fencelock "{}" REQUIRED)'
     for version, good in {"0.1": True, "0.2": False, "1.0": False}.items():
         project = prefix.work / f"version-{version}"
         project.mkdir()
-        lists = f"cmake_minimum_required(VERSION 3.16)\nproject(x C)\n{ask.format(version)}\n"
-        (project / "CMakeLists.txt").write_text(lists.replace('"', ""))
-        command = ["cmake", "-S", project, "-B", project, f"-DCMAKE_PREFIX_PATH={prefix.folder}"]
+        lists = "cmake_minimum_required(VERSION 3.16)\nproject(x C)\n"
+        (project / "CMakeLists.txt").write_text(
+            f"{lists}find_package(fencelock {version} REQUIRED)\n"
+        )
+        command = ["cmake", "-S", project, "-B", project, where]
         found = subprocess.run(command, capture_output=True).returncode == 0
         if found != good:
             raise SystemExit(f"find_package(fencelock {version}): {found}")
 
 
 def static_library(prefix: Prefix) -> None:
-    told = run(["nm", "--extern-only", "--defined-only", "--format=just-symbols", prefix.static])
+    nm = ["nm", "--extern-only", "--defined-only", "--format=just-symbols"]
+    told = run([*nm, prefix.static])
     shown = sorted(line for line in told.splitlines() if line and not line.endswith(":"))
     listed = (C / "symbols.txt").read_text().split()
     if shown != listed:
         raise SystemExit(f"the static library shows other symbols: {set(shown) ^ set(listed)}")
     other = prefix.work / "libother.a"
-    run(["rustc", "--edition=2024", "--crate-type=staticlib", C / "tests/other.rs", "-o", other])
+    rustc = ["rustc", "--edition=2024", "--crate-type=staticlib", "-o"]
+    run([*rustc, other, C / "tests/other.rs"])
     libraries = prefix.pkg_config("--static", "--libs-only-l")[1:]
     include = f"-I{C / 'tests'}"
     for order in ([prefix.static, other], [other, prefix.static]):
         for sqlite in (["-l:libsqlite3.a", "-lm"], ["-lsqlite3"]):
-            link = [include, *order, *sqlite, *libraries]
+            link: list[str | Path] = [include, *order, *sqlite, *libraries]
             run([prefix.build(COMPILERS[0], C / "tests/beside.c", *link)])
 
 
@@ -141,6 +157,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder, private_server("debug") as url:
         os.environ["FENCELOCK_URL"] = url
         prefix = Prefix(Path(folder))
+        programs.append(in_the_readme(Path(folder)))
         checks: list[tuple[str, Callable[[], None]]] = [
             ("pkg-config", lambda: by_pkg_config(prefix, programs)),
             ("CMake", lambda: by_cmake(prefix)),
@@ -151,7 +168,7 @@ def main() -> int:
         for name, check in checks:
             check()
             print(f"C library installed, and used by {name}")
-    print(f"{len(examples)} of {len(examples)} C examples in the documentation work")
+    print(f"{len(examples) + 1} of {len(examples) + 1} C examples in the documentation work")
     return 0
 
 

@@ -18,7 +18,7 @@ def call(function, *arguments):
 
 client, lease, fence = ctypes.c_void_p(), ctypes.c_void_p(), ctypes.c_uint64()
 call(lib.fencelock_connect, None, None, ctypes.byref(client))  # FENCELOCK_URL
-name = "invoice-17".encode()
+name = b"invoice-17"
 length = ctypes.c_size_t(len(name))
 call(lib.fencelock_acquire, client, name, length, FOREVER, None, ctypes.byref(lease))
 call(lib.fencelock_lease_fence, lease, ctypes.byref(fence))
