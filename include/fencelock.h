@@ -320,6 +320,161 @@ int32_t fencelock_client_fd(fencelock_client *client, int *fd, fencelock_error *
 int32_t fencelock_client_free(fencelock_client *client);
 
 /**
+ * Makes options of a client with nothing set; free them with `fencelock_client_options_free`. Any
+ * thread; who changes them in two threads at once loses one of the changes.
+ *
+ * Errors: `FENCELOCK_INVALID_ARGUMENT` if `options` is NULL.
+ */
+int32_t fencelock_client_options_new(fencelock_client_options **options, fencelock_error **error);
+
+/**
+ * Put before every lock's name to make the key: UTF-8, copied. Clients with different prefixes do not
+ * exclude each other. The URL's `prefix` parameter says the same. Default none. Any thread.
+ *
+ * Errors: `FENCELOCK_INVALID_ARGUMENT`.
+ */
+int32_t fencelock_client_options_set_prefix(fencelock_client_options *options,
+                                            const char *prefix,
+                                            size_t prefix_len,
+                                            fencelock_error **error);
+
+/**
+ * How long connecting may take, in ms: 1 to 3,600,000. Default 5,000. On behalf of a lease it is
+ * never longer than the lease allows. Any thread.
+ *
+ * Errors: `FENCELOCK_INVALID_ARGUMENT`.
+ */
+int32_t fencelock_client_options_set_connect_timeout_ms(fencelock_client_options *options,
+                                                        uint64_t timeout_ms,
+                                                        fencelock_error **error);
+
+/**
+ * How long an answer may take, in ms: 1 to 3,600,000. Default 5,000. On behalf of a lease it is
+ * never longer than the lease allows. Any thread.
+ *
+ * Errors: `FENCELOCK_INVALID_ARGUMENT`.
+ */
+int32_t fencelock_client_options_set_response_timeout_ms(fencelock_client_options *options,
+                                                         uint64_t timeout_ms,
+                                                         fencelock_error **error);
+
+/**
+ * The CA certificates to trust instead of the system's. As all that begins with `set_tls_`, it is
+ * for `rediss://` URLs and refused with others. `path` ends in NUL, and names a file in PEM that
+ * is read when connecting. Any thread.
+ *
+ * Errors: `FENCELOCK_INVALID_ARGUMENT`.
+ */
+int32_t fencelock_client_options_set_tls_ca_file(fencelock_client_options *options,
+                                                 const char *path,
+                                                 fencelock_error **error);
+
+/**
+ * As `fencelock_client_options_set_tls_ca_file`, the PEM text itself: copied. Any thread.
+ *
+ * Errors: `FENCELOCK_INVALID_ARGUMENT`.
+ */
+int32_t fencelock_client_options_set_tls_ca_pem(fencelock_client_options *options,
+                                                const char *pem,
+                                                size_t pem_len,
+                                                fencelock_error **error);
+
+/**
+ * The client certificate to show, its chain after it; goes with `set_tls_key_…`. `path` ends in NUL, and
+ * names a file in PEM that is read when connecting. Any thread.
+ *
+ * Errors: `FENCELOCK_INVALID_ARGUMENT`.
+ */
+int32_t fencelock_client_options_set_tls_cert_file(fencelock_client_options *options,
+                                                   const char *path,
+                                                   fencelock_error **error);
+
+/**
+ * As `fencelock_client_options_set_tls_cert_file`, the PEM text itself: copied. Any thread.
+ *
+ * Errors: `FENCELOCK_INVALID_ARGUMENT`.
+ */
+int32_t fencelock_client_options_set_tls_cert_pem(fencelock_client_options *options,
+                                                  const char *pem,
+                                                  size_t pem_len,
+                                                  fencelock_error **error);
+
+/**
+ * The private key of the client certificate, not encrypted. `path` ends in NUL, and
+ * names a file in PEM that is read when connecting. Any thread.
+ *
+ * Errors: `FENCELOCK_INVALID_ARGUMENT`.
+ */
+int32_t fencelock_client_options_set_tls_key_file(fencelock_client_options *options,
+                                                  const char *path,
+                                                  fencelock_error **error);
+
+/**
+ * As `fencelock_client_options_set_tls_key_file`, the PEM text itself: copied. Any thread.
+ *
+ * Errors: `FENCELOCK_INVALID_ARGUMENT`.
+ */
+int32_t fencelock_client_options_set_tls_key_pem(fencelock_client_options *options,
+                                                 const char *pem,
+                                                 size_t pem_len,
+                                                 fencelock_error **error);
+
+/**
+ * The name that the server's certificate must be for, and that is sent as SNI; ends in NUL. Default:
+ * the URL's host. Any thread.
+ *
+ * Errors: `FENCELOCK_INVALID_ARGUMENT`.
+ */
+int32_t fencelock_client_options_set_tls_server_name(fencelock_client_options *options,
+                                                     const char *name,
+                                                     fencelock_error **error);
+
+/**
+ * The oldest version of TLS to speak: "1.2" or "1.3"; ends in NUL. Default "1.2". Any thread.
+ *
+ * Errors: `FENCELOCK_INVALID_ARGUMENT`.
+ */
+int32_t fencelock_client_options_set_tls_min_version(fencelock_client_options *options,
+                                                     const char *version,
+                                                     fencelock_error **error);
+
+/**
+ * Not 0 takes whoever answers for the server: anybody on the way can read the password, and grant
+ * locks. For trying things out. Default 0. Any thread.
+ *
+ * Errors: `FENCELOCK_INVALID_ARGUMENT`.
+ */
+int32_t fencelock_client_options_set_danger_accept_invalid_certs(fencelock_client_options *options,
+                                                                 int32_t accept,
+                                                                 fencelock_error **error);
+
+/**
+ * Not 0: `fencelock_connect` only checks what it is given, and the client connects when it is used
+ * first. Default 0. Any thread.
+ *
+ * Errors: `FENCELOCK_INVALID_ARGUMENT`.
+ */
+int32_t fencelock_client_options_set_lazy(fencelock_client_options *options,
+                                          int32_t lazy,
+                                          fencelock_error **error);
+
+/**
+ * The token that ends `fencelock_connect`; NULL for none. It may be freed afterwards. Any thread.
+ *
+ * Errors: `FENCELOCK_INVALID_ARGUMENT`.
+ */
+int32_t fencelock_client_options_set_cancel(fencelock_client_options *options,
+                                            fencelock_cancel *cancel,
+                                            fencelock_error **error);
+
+/**
+ * Frees options; NULL is none. Any thread.
+ *
+ * Errors: `FENCELOCK_INVALID_ARGUMENT` if they were freed before.
+ */
+int32_t fencelock_client_options_free(fencelock_client_options *options);
+
+/**
  * The status that came with an error: one of the numbers from `FENCELOCK_ACQUIRE_TIMEOUT` on.
  * `FENCELOCK_INVALID_ARGUMENT` also for a handle that is none. Any thread.
  */
@@ -773,161 +928,6 @@ int32_t fencelock_options_set_cancel(fencelock_options *options,
  * Errors: `FENCELOCK_INVALID_ARGUMENT` if they were freed before.
  */
 int32_t fencelock_options_free(fencelock_options *options);
-
-/**
- * Makes options of a client with nothing set; free them with `fencelock_client_options_free`. Any
- * thread; who changes them in two threads at once loses one of the changes.
- *
- * Errors: `FENCELOCK_INVALID_ARGUMENT` if `options` is NULL.
- */
-int32_t fencelock_client_options_new(fencelock_client_options **options, fencelock_error **error);
-
-/**
- * Put before every lock's name to make the key: UTF-8, copied. Clients with different prefixes do not
- * exclude each other. The URL's `prefix` parameter says the same. Default none. Any thread.
- *
- * Errors: `FENCELOCK_INVALID_ARGUMENT`.
- */
-int32_t fencelock_client_options_set_prefix(fencelock_client_options *options,
-                                            const char *prefix,
-                                            size_t prefix_len,
-                                            fencelock_error **error);
-
-/**
- * How long connecting may take, in ms: 1 to 3,600,000. Default 5,000. On behalf of a lease it is
- * never longer than the lease allows. Any thread.
- *
- * Errors: `FENCELOCK_INVALID_ARGUMENT`.
- */
-int32_t fencelock_client_options_set_connect_timeout_ms(fencelock_client_options *options,
-                                                        uint64_t timeout_ms,
-                                                        fencelock_error **error);
-
-/**
- * How long an answer may take, in ms: 1 to 3,600,000. Default 5,000. On behalf of a lease it is
- * never longer than the lease allows. Any thread.
- *
- * Errors: `FENCELOCK_INVALID_ARGUMENT`.
- */
-int32_t fencelock_client_options_set_response_timeout_ms(fencelock_client_options *options,
-                                                         uint64_t timeout_ms,
-                                                         fencelock_error **error);
-
-/**
- * The CA certificates to trust instead of the system's. As all that begins with `set_tls_`, it is
- * for `rediss://` URLs and refused with others. `path` ends in NUL, and names a file in PEM that
- * is read when connecting. Any thread.
- *
- * Errors: `FENCELOCK_INVALID_ARGUMENT`.
- */
-int32_t fencelock_client_options_set_tls_ca_file(fencelock_client_options *options,
-                                                 const char *path,
-                                                 fencelock_error **error);
-
-/**
- * As `fencelock_client_options_set_tls_ca_file`, the PEM text itself: copied. Any thread.
- *
- * Errors: `FENCELOCK_INVALID_ARGUMENT`.
- */
-int32_t fencelock_client_options_set_tls_ca_pem(fencelock_client_options *options,
-                                                const char *pem,
-                                                size_t pem_len,
-                                                fencelock_error **error);
-
-/**
- * The client certificate to show, its chain after it; goes with `set_tls_key_…`. `path` ends in NUL, and
- * names a file in PEM that is read when connecting. Any thread.
- *
- * Errors: `FENCELOCK_INVALID_ARGUMENT`.
- */
-int32_t fencelock_client_options_set_tls_cert_file(fencelock_client_options *options,
-                                                   const char *path,
-                                                   fencelock_error **error);
-
-/**
- * As `fencelock_client_options_set_tls_cert_file`, the PEM text itself: copied. Any thread.
- *
- * Errors: `FENCELOCK_INVALID_ARGUMENT`.
- */
-int32_t fencelock_client_options_set_tls_cert_pem(fencelock_client_options *options,
-                                                  const char *pem,
-                                                  size_t pem_len,
-                                                  fencelock_error **error);
-
-/**
- * The private key of the client certificate, not encrypted. `path` ends in NUL, and
- * names a file in PEM that is read when connecting. Any thread.
- *
- * Errors: `FENCELOCK_INVALID_ARGUMENT`.
- */
-int32_t fencelock_client_options_set_tls_key_file(fencelock_client_options *options,
-                                                  const char *path,
-                                                  fencelock_error **error);
-
-/**
- * As `fencelock_client_options_set_tls_key_file`, the PEM text itself: copied. Any thread.
- *
- * Errors: `FENCELOCK_INVALID_ARGUMENT`.
- */
-int32_t fencelock_client_options_set_tls_key_pem(fencelock_client_options *options,
-                                                 const char *pem,
-                                                 size_t pem_len,
-                                                 fencelock_error **error);
-
-/**
- * The name that the server's certificate must be for, and that is sent as SNI; ends in NUL. Default:
- * the URL's host. Any thread.
- *
- * Errors: `FENCELOCK_INVALID_ARGUMENT`.
- */
-int32_t fencelock_client_options_set_tls_server_name(fencelock_client_options *options,
-                                                     const char *name,
-                                                     fencelock_error **error);
-
-/**
- * The oldest version of TLS to speak: "1.2" or "1.3"; ends in NUL. Default "1.2". Any thread.
- *
- * Errors: `FENCELOCK_INVALID_ARGUMENT`.
- */
-int32_t fencelock_client_options_set_tls_min_version(fencelock_client_options *options,
-                                                     const char *version,
-                                                     fencelock_error **error);
-
-/**
- * Not 0 takes whoever answers for the server: anybody on the way can read the password, and grant
- * locks. For trying things out. Default 0. Any thread.
- *
- * Errors: `FENCELOCK_INVALID_ARGUMENT`.
- */
-int32_t fencelock_client_options_set_danger_accept_invalid_certs(fencelock_client_options *options,
-                                                                 int32_t accept,
-                                                                 fencelock_error **error);
-
-/**
- * Not 0: `fencelock_connect` only checks what it is given, and the client connects when it is used
- * first. Default 0. Any thread.
- *
- * Errors: `FENCELOCK_INVALID_ARGUMENT`.
- */
-int32_t fencelock_client_options_set_lazy(fencelock_client_options *options,
-                                          int32_t lazy,
-                                          fencelock_error **error);
-
-/**
- * The token that ends `fencelock_connect`; NULL for none. It may be freed afterwards. Any thread.
- *
- * Errors: `FENCELOCK_INVALID_ARGUMENT`.
- */
-int32_t fencelock_client_options_set_cancel(fencelock_client_options *options,
-                                            fencelock_cancel *cancel,
-                                            fencelock_error **error);
-
-/**
- * Frees options; NULL is none. Any thread.
- *
- * Errors: `FENCELOCK_INVALID_ARGUMENT` if they were freed before.
- */
-int32_t fencelock_client_options_free(fencelock_client_options *options);
 
 /**
  * The library's version, such as "0.1.0". It is there for ever. Any thread.

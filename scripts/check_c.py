@@ -111,7 +111,7 @@ def by_cmake(prefix: Prefix) -> None:
         (project / "CMakeLists.txt").write_text(
             f"{lists}find_package(fencelock {version} REQUIRED)\n"
         )
-        command = ["cmake", "-S", project, "-B", project, where]
+        command: list[str | Path] = ["cmake", "-S", project, "-B", project, where]
         found = subprocess.run(command, capture_output=True).returncode == 0
         if found != good:
             raise SystemExit(f"find_package(fencelock {version}): {found}")

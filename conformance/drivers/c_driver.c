@@ -238,9 +238,10 @@ static void forked(const struct request *request, struct text *out) {
   pid_t child = fork();
   if (child == 0) {
     struct request inside = *request;
+    struct text said = {0};
     inside.op = "in_child";
-    carry_out(&inside, out);
-    _exit(write(ends[1], out->bytes, out->length) < 0);
+    carry_out(&inside, &said);
+    _exit(write(ends[1], said.bytes, said.length) < 0);
   }
   close(ends[1]);
   char bytes[4096];

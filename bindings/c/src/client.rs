@@ -7,10 +7,10 @@ use fencelock::{blocking, resolve_url};
 
 use crate::boundary::{Out, c_text, guard};
 use crate::callbacks::refuse_inside;
+use crate::client_options::{ClientSettings, fencelock_client_options};
 use crate::error::{Failure, fencelock_error};
 use crate::events::Events;
 use crate::handle::{self, Kind, Registry};
-use crate::options::{ClientSettings, fencelock_client_options};
 
 /// One server, by URL: gives locks.
 #[derive(Debug)]

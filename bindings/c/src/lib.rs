@@ -11,6 +11,7 @@ mod boundary;
 pub mod callbacks;
 pub mod cancel;
 pub mod client;
+pub mod client_options;
 pub mod codes;
 pub mod error;
 pub mod events;
