@@ -24,7 +24,7 @@
 // Threads. Every function may be called from every thread, also for one handle at the same time,
 //   also while another thread frees it: calls under way come to their end. Not from a signal
 //   handler. Callbacks run on a thread of fencelock, one at a time; on it, functions that block
-//   answer FENCELOCK_WOULD_DEADLOCK.
+//   answer FENCELOCK_WOULD_DEADLOCK. They must not throw.
 // Fork. A child uses the parent's clients and options as its own: they connect anew. Leases stay with
 //   the parent: in the child they are lost (FENCELOCK_LOSS_FORKED), and to free them there does
 //   nothing to the lock. Events, callbacks and what was begun stay with the parent, too.

@@ -2,7 +2,7 @@
 // Header only; link with -lfencelock. Times are std::chrono durations, whole ms.
 //
 // Each call comes twice: one throws fencelock::error, the other takes a std::error_code& at its end
-// and never throws for what fencelock says (std::bad_alloc apart).
+// and does not throw (std::bad_alloc apart).
 #ifndef FENCELOCK_HPP
 #define FENCELOCK_HPP
 
@@ -367,9 +367,11 @@ public:
     return connect_to(url.c_str(), options.handle());
   }
   static Client connect(const std::string &url, std::error_code &code) {
-    Client made;
-    detail::coded(code, [&] { return made.open(url.c_str(), nullptr, nullptr); });
-    return made;
+    return connect_to(url.c_str(), nullptr, code);
+  }
+  static Client connect(const std::string &url, const ClientOptions &options,
+                        std::error_code &code) {
+    return connect_to(url.c_str(), options.handle(), code);
   }
 
   /// Takes a lock, waiting in line for it: without limit, unless told how long.
@@ -382,12 +384,11 @@ public:
   }
   Lease acquire(std::string_view name, std::optional<std::chrono::milliseconds> timeout,
                 std::error_code &code) {
-    fencelock_lease *lease = nullptr;
-    detail::coded(code, [&] {
-      return fencelock_acquire(handle(), name.data(), name.size(), detail::ms(timeout), nullptr,
-                               &lease, nullptr);
-    });
-    return Lease(lease);
+    return take(name, timeout, nullptr, code);
+  }
+  Lease acquire(std::string_view name, const Options &options,
+                std::optional<std::chrono::milliseconds> timeout, std::error_code &code) {
+    return take(name, timeout, options.handle(), code);
   }
 
   /// Takes a lock if it is free at this moment; nothing if it is not.
@@ -396,11 +397,11 @@ public:
     return attempt(name, options.handle());
   }
   std::optional<Lease> try_acquire(std::string_view name, std::error_code &code) {
-    fencelock_lease *lease = nullptr;
-    detail::coded(code, [&] {
-      return fencelock_try_acquire(handle(), name.data(), name.size(), nullptr, &lease, nullptr);
-    });
-    return lease ? std::optional<Lease>(lease) : std::nullopt;
+    return attempt(name, nullptr, code);
+  }
+  std::optional<Lease> try_acquire(std::string_view name, const Options &options,
+                                   std::error_code &code) {
+    return attempt(name, options.handle(), code);
   }
 
   /// Ends every wait, releases every lease and closes the connections.
@@ -414,6 +415,13 @@ private:
   static Client connect_to(const char *url, const fencelock_client_options *options) {
     Client made;
     detail::throwing([&](auto error) { return made.open(url, options, error); });
+    return made;
+  }
+
+  static Client connect_to(const char *url, const fencelock_client_options *options,
+                           std::error_code &code) {
+    Client made;
+    detail::coded(code, [&] { return made.open(url, options, nullptr); });
     return made;
   }
 
@@ -433,6 +441,28 @@ private:
                                &lease, error);
     });
     return Lease(lease);
+  }
+
+  Lease take(std::string_view name, std::optional<std::chrono::milliseconds> timeout,
+             const fencelock_options *options, std::error_code &code) {
+    fencelock_lease *lease = nullptr;
+    if (timeout && timeout->count() < 0)
+      code = errc::invalid_argument;
+    else
+      detail::coded(code, [&] {
+        return fencelock_acquire(handle(), name.data(), name.size(), detail::ms(timeout), options,
+                                 &lease, nullptr);
+      });
+    return Lease(lease);
+  }
+
+  std::optional<Lease> attempt(std::string_view name, const fencelock_options *options,
+                               std::error_code &code) {
+    fencelock_lease *lease = nullptr;
+    detail::coded(code, [&] {
+      return fencelock_try_acquire(handle(), name.data(), name.size(), options, &lease, nullptr);
+    });
+    return lease ? std::optional<Lease>(lease) : std::nullopt;
   }
 
   std::optional<Lease> attempt(std::string_view name, const fencelock_options *options) {

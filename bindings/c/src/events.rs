@@ -201,6 +201,13 @@ impl Queue {
     }
 }
 
+/// A thread that began an acquire while another freed the client is the last to have it.
+impl Drop for Queue {
+    fn drop(&mut self) {
+        self.give_up();
+    }
+}
+
 impl Begun {
     fn decide(&self, outcome: Result<Lease, Failure>) {
         if !self.decided.swap(true, Ordering::AcqRel) {

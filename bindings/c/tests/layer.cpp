@@ -49,6 +49,11 @@ static void errors_are_exceptions_or_codes(fencelock::Client &client) {
   std::error_code code;
   CHECK(!client.acquire("b", 0ms, code) && code == errc::acquire_timeout);
   CHECK(!client.try_acquire("b", code) && !code);
+  CHECK(!client.acquire("b", fencelock::Options().ttl(5s), 0ms, code));
+  CHECK(code == errc::acquire_timeout);
+  CHECK(!client.acquire("b", -1ms, code) && code == errc::invalid_argument);
+  CHECK(!client.try_acquire("b", fencelock::Options().ttl(1ms), code));
+  CHECK(code == errc::invalid_argument);
   CHECK(holder->check(code) && holder->renew(code) && holder->release(code) && !code);
   CHECK(!holder->check(code) && code == errc::not_held);
   CHECK(thrown([&] { client.acquire("b", -1ms); }).code() == std::errc::invalid_argument);
