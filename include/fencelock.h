@@ -276,7 +276,7 @@ int32_t fencelock_cancel_free(fencelock_cancel *cancel);
 /**
  * Connects to a server. Blocks for the connect timeout at most (default 5 s).
  *
- * `url` ends in NUL, such as "redis://localhost:6379/0"; NULL stands for the environment variable
+ * `url` ends in NUL, such as `redis://localhost:6379/0`; NULL stands for the environment variable
  * `FENCELOCK_URL`. `options` may be NULL for the defaults, and may be freed or changed afterwards.
  * On success `*client` is a client, to be freed with `fencelock_client_free`. Any thread.
  *

@@ -126,7 +126,7 @@ def static_library(prefix: Prefix) -> None:
         raise SystemExit(f"the static library shows other symbols: {set(shown) ^ set(listed)}")
     other = prefix.work / "libother.a"
     rustc = ["rustc", "--edition=2024", "--crate-type=staticlib", "-o"]
-    run([*rustc, other, C / "tests/other.rs"])
+    run([*rustc, other, C / "tests/beside/other.rs"])
     libraries = prefix.pkg_config("--static", "--libs-only-l")[1:]
     include = f"-I{C / 'tests'}"
     for order in ([prefix.static, other], [other, prefix.static]):

@@ -22,20 +22,20 @@ built="$CARGO_TARGET_DIR/${profile/dev/debug}"
 cargo build --locked --quiet --profile "$profile" -p fencelock-c
 version="$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)"
 abi="$(sed -n 's/^#define FENCELOCK_ABI_VERSION //p' include/fencelock.h)"
-# What Rust's standard library needs of the system; the compiler knows it for a static library.
-private_libs="$(echo '' | rustc --crate-type staticlib --print native-static-libs -o /dev/null - 2>&1 |
-    sed -n 's/^note: native-static-libs: //p')"
-[[ -n "$private_libs" ]] || fail "rustc does not tell what a static library needs"
-
 work="$(mktemp -d)"
 trap 'rm -rf "$work"' EXIT
+# What Rust's standard library needs of the system; the compiler knows it for a static library.
+: >"$work/empty.rs"
+private_libs="$(rustc --crate-type staticlib --print native-static-libs --out-dir "$work" \
+    "$work/empty.rs" 2>&1 | sed -n 's/^note: native-static-libs: //p')"
+[[ -n "$private_libs" ]] || fail "rustc does not tell what a static library needs"
 
 # The static library: one object that shows nothing but our functions. Everything else in it
 # (Rust's standard library, what its crates bundle) would meet its like in the same program.
-keep=()
-while read -r symbol; do keep+=(-u "$symbol"); done <"$source/symbols.txt"
-ld -r --gc-sections "${keep[@]}" -o "$work/whole.o" --whole-archive "$built/libfencelock_c.a"
-objcopy --strip-debug --keep-global-symbols="$source/symbols.txt" "$work/whole.o" "$work/fencelock.o"
+ld -r --force-group-allocation -o "$work/whole.o" --whole-archive "$built/libfencelock_c.a"
+# The compiler's own representation of it would confuse tools that know another version's.
+objcopy --strip-debug --remove-section=.llvmbc --remove-section=.llvmcmd \
+    --keep-global-symbols="$source/symbols.txt" "$work/whole.o" "$work/fencelock.o"
 ar rcsD "$work/libfencelock.a" "$work/fencelock.o"
 objcopy --strip-debug "$built/libfencelock_c.so" "$work/libfencelock.so"
 

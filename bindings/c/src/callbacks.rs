@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::ffi::{CString, c_char, c_void};
+use std::fmt::Write as _;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use fencelock::LossReason;
@@ -180,7 +181,8 @@ pub(crate) fn pointer(userdata: usize) -> *mut c_void {
 fn line(record: &Record) -> (i32, CString) {
     let mut text = record.message.clone();
     for (name, value) in &record.fields {
-        text.push_str(&format!(" {name}={value:?}"));
+        // Writing to a String can't fail.
+        let _ = write!(text, " {name}={value:?}");
     }
     let message = CString::new(text.replace('\0', "\\0")).unwrap_or_default();
     (crate::log::level_code(record.level), message)

@@ -121,7 +121,9 @@ impl Queue {
 
     fn give_up(&self) {
         let begun = std::mem::take(&mut *open(&self.begun));
-        begun.into_values().for_each(|begun| begun.drop_operation());
+        for begun in begun.into_values() {
+            begun.drop_operation();
+        }
     }
 
     fn next(&self) -> Option<Happening> {
@@ -367,7 +369,9 @@ pub unsafe extern "C" fn fencelock_event_outcome(
         match what.ok_or_else(|| Failure::invalid("the event's outcome was taken before"))? {
             What::Acquired(outcome) => {
                 let handle = handle::hand_out(outcome?)?;
-                lease.into_iter().for_each(|lease| lease.set(handle));
+                if let Some(lease) = lease {
+                    lease.set(handle);
+                }
                 Ok(())
             }
             What::Released(outcome) => outcome,

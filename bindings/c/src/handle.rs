@@ -226,7 +226,7 @@ impl<T: Kind> Drop for Used<T> {
         let value = unsafe { (*self.place.value.get()).take() };
         let generation = (before >> 32) + 1;
         // A place whose generations are used up stays empty, so that no handle comes back.
-        if generation <= u64::from(u32::MAX) {
+        if u32::try_from(generation).is_ok() {
             self.place.state.store(generation << 32, Ordering::Release);
             T::registry().push(self.index, self.place);
         }
@@ -310,7 +310,9 @@ mod tests {
         distinct.sort_unstable();
         distinct.dedup();
         assert_eq!(distinct.len(), 5000);
-        handles.into_iter().for_each(|handle| free::<Thing>(handle).unwrap());
+        for handle in handles {
+            free::<Thing>(handle).unwrap();
+        }
         assert_eq!(dropped.load(Ordering::SeqCst), 5000);
     }
 }

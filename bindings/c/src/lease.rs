@@ -64,8 +64,8 @@ impl Kind for Lease {
         if self.generation == fork_generation() {
             let mut numbers = self.callbacks.lock().unwrap_or_else(PoisonError::into_inner);
             let numbers = std::mem::take(&mut *numbers);
-            if !numbers.is_empty() {
-                numbers.into_iter().for_each(|number| callbacks().forget(number));
+            for number in numbers {
+                callbacks().forget(number);
             }
         }
     }

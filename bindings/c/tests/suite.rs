@@ -1,5 +1,6 @@
-//! The C library from C: each program of this folder, under AddressSanitizer and
-//! UndefinedBehaviorSanitizer, on a real server; with `FENCELOCK_LONG=1` under valgrind as well.
+//! The C library from C: each program of this folder, with the compiler's sanitizers of addresses,
+//! leaks and undefined behaviour, on a real server; with `FENCELOCK_LONG=1` under valgrind as well.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::path::Path;
 use std::process::{Command, Output};
