@@ -37,7 +37,8 @@ def _cc(program: str, *libraries: str) -> list[str]:
 
 
 def _c(name: str, about: str) -> Contender:
-    build = _cc("floor", "-lhiredis")
+    scripts = ROOT / "core/src/backend/redis/lua"
+    build = _cc("floor", "-lhiredis", f'-DLUA="{scripts}"')
     return Contender(name, about, [str(OUT / "floor"), name], build)
 
 
@@ -62,6 +63,9 @@ def _rust(mode: str, about: str) -> Contender:
 CONTENDERS = [
     _c(FLOOR, "C, hiredis: SET NX PX + compare-and-delete; its waiter retries without a pause"),
     _c(TRIP, "C, hiredis: one GET there and back; not a lock"),
+    _c(
+        "commands", "C, hiredis: the two commands that ours send, no client around them; not a lock"
+    ),
     _c("wake", "C, hiredis: BLPOP + RPUSH, the barest hand-off; not a safe lock"),
     _rust("blocking", "ours, fencelock::blocking"),
     _rust("async", "ours, fencelock on Tokio"),
