@@ -1,11 +1,12 @@
 # Each target a line or two; the longer work is in scripts/.
-.PHONY: help demo setup test test-all model lint fmt bench clean
+.PHONY: help demo setup test test-all model lint fmt bench install clean
 
 help:
 	@echo "make demo      eight processes share one counter file; one of them is killed"
 	@echo "make test      lint and tests (sets up what they need first)"
 	@echo "make test-all  make test, and the longer checks"
 	@echo "make model     ten million states of the scripts and the client's logic, and random paths"
+	@echo "make install   the C library and its headers: PREFIX=/usr/local, DESTDIR=, LIBDIR="
 	@echo "make lint | fmt | bench | setup | clean"
 
 demo:
@@ -32,6 +33,9 @@ fmt: setup
 
 bench: setup
 	@.venv/bin/python bench/run.py
+
+install:
+	@PREFIX="$(PREFIX)" DESTDIR="$(DESTDIR)" LIBDIR="$(LIBDIR)" scripts/install.sh
 
 clean:
 	@scripts/clean.sh

@@ -2,6 +2,7 @@
 
 Arguments: the Markdown files; by default those at the top and in docs/. A block that starts with
 a line `# not run: <reason>` is only compiled. Links to files that are not there are told, too.
+The one in docs/c.md is for check_c.py, which has the library that it loads.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ def main() -> int:
                 if not (file.parent / link).exists():
                     failed += 1
                     print(f"{os.path.relpath(file)} links to {link}, which is not there")
-            for block in BLOCK.finditer(text):
+            for block in BLOCK.finditer("" if file.name == "c.md" else text):
                 code = block[1]
                 line = text.count("\n", 0, block.start(1)) + 1
                 name = f"{os.path.relpath(file)}:{line}"

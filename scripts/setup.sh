@@ -33,6 +33,11 @@ find_missing_packages() {
         need clang-format command -v clang-format
         need shellcheck command -v shellcheck
         need libhiredis-dev test -e /usr/include/hiredis/hiredis.h
+        need g++ command -v g++
+        need clang command -v clang++
+        need cmake command -v cmake
+        need valgrind command -v valgrind
+        need libsqlite3-dev test -e /usr/include/sqlite3.h
     fi
     # Debian splits the standard library's venv from its own python3.
     need python3-venv "$python" -c 'import ensurepip, venv'

@@ -36,6 +36,7 @@ for via in tls unix resp2; do
         cargo test --locked --no-fail-fast -p fencelock-conformance --test scenarios
 done
 run "Python, long" "$VENV/bin/python" -m pytest -q python
+run "the C library under valgrind" cargo test --locked --no-fail-fast -p fencelock-c
 run "each rule of the protocol taken out: its test must fail" "$VENV/bin/python" scripts/check_rules.py
 run "the demo" "$VENV/bin/python" scripts/demo.py
 run "the figures, quickly: no contender may fail" "$VENV/bin/python" bench/run.py --quick

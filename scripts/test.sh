@@ -20,6 +20,7 @@ run() {
 run cargo test --locked --no-fail-fast --workspace --all-targets
 run cargo test --locked --no-fail-fast --workspace --doc
 run "$VENV/bin/python" scripts/check_readme.py
+run "$VENV/bin/python" scripts/check_c.py
 run "$VENV/bin/python" -m pytest python
 
 say "in all:"

@@ -28,10 +28,26 @@ class Contender:
     build: list[str] | None = None
 
 
+CC = shlex.split("cc -O2 -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror")
+
+
+def _cc(program: str, *libraries: str) -> list[str]:
+    sources = [str(BENCH / "adapters" / f"{name}.c") for name in (program, "serve")]
+    return [*CC, *sources, "-o", str(OUT / program), *libraries]
+
+
 def _c(name: str, about: str) -> Contender:
-    build = shlex.split("cc -O2 -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror")
-    build += [str(BENCH / "adapters/floor.c"), "-o", str(OUT / "floor"), "-lhiredis"]
+    scripts = ROOT / "core/src/backend/redis/lua"
+    build = _cc("floor", "-lhiredis", f'-DLUA="{scripts}"')
     return Contender(name, about, [str(OUT / "floor"), name], build)
+
+
+def _fencelock_c(about: str) -> Contender:
+    prefix = OUT / "c"
+    link = [f"-I{prefix}/include", f"-L{prefix}/lib", "-lfencelock", f"-Wl,-rpath,{prefix}/lib"]
+    install = f"PREFIX={shlex.quote(str(prefix))} {shlex.quote(str(ROOT / 'scripts/install.sh'))}"
+    build = ["bash", "-c", f"{install} >&2 && {shlex.join(_cc('fencelock_c', *link))}"]
+    return Contender("fencelock-c", about, [str(OUT / "fencelock_c")], build)
 
 
 def _python(name: str, about: str, adapter: str) -> Contender:
@@ -47,9 +63,13 @@ def _rust(mode: str, about: str) -> Contender:
 CONTENDERS = [
     _c(FLOOR, "C, hiredis: SET NX PX + compare-and-delete; its waiter retries without a pause"),
     _c(TRIP, "C, hiredis: one GET there and back; not a lock"),
+    _c(
+        "commands", "C, hiredis: the two commands that ours send, no client around them; not a lock"
+    ),
     _c("wake", "C, hiredis: BLPOP + RPUSH, the barest hand-off; not a safe lock"),
     _rust("blocking", "ours, fencelock::blocking"),
     _rust("async", "ours, fencelock on Tokio"),
+    _fencelock_c("ours, the C library"),
     _python("fencelock-python", "ours, Python, synchronous", "fencelock_py.py"),
     _python("fencelock-aio", "ours, Python, asyncio", "fencelock_aio.py"),
     _python("redis-py", "redis-py's Lock with the hiredis parser", "redis_py.py"),

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::LazyLock;
 
 use fencelock_conformance::driver::Language;
 
@@ -31,7 +32,18 @@ pub(crate) const LANGUAGES: &[Language] = &[
         can: &["block", "cancel", "discard", "exact_cancel", "fork", "release_twice"],
         setup: PYTHON_SETUP,
     },
+    Language {
+        name: "c",
+        program: || Command::new(&*C_DRIVER),
+        can: &["apart", "cancel", "drop", "exact_cancel", "fork", "release_twice"],
+        setup: "cargo builds its library, the test itself compiles it: it needs gcc",
+    },
 ];
+
+static C_DRIVER: LazyLock<PathBuf> = LazyLock::new(|| {
+    let sources = ["conformance/drivers/c_driver.c", "conformance/drivers/c_line.c"];
+    fencelock_testserver::compile("c_driver", "gcc", &["-std=c11"], &sources)
+});
 
 /// redis-py's own lock, on the same keys.
 pub(crate) const REDIS_PY: Language =

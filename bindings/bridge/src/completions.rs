@@ -73,6 +73,12 @@ impl<T> Completions<T> {
         Sender(Arc::clone(&self.inbox))
     }
 
+    /// Makes the descriptor readable although nothing came, for a reader that left something for
+    /// the next time.
+    pub fn wake(&self) {
+        (self.inbox.wake)();
+    }
+
     /// Takes the loop's turn, and everything that is there then. Does not block; in a forked child
     /// it finds nothing.
     pub fn fetch(&self) -> Vec<T> {

@@ -4,7 +4,9 @@
 
 mod completions;
 pub mod log;
+mod per_process;
 mod queue;
 
 pub use completions::{Completions, Sender};
+pub use per_process::PerProcess;
 pub use queue::{Event, Queue, Record, queue};

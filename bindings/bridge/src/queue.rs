@@ -1,11 +1,12 @@
 //! The queue of events: anybody pushes, one thread of the language waits.
 
 use std::collections::VecDeque;
+use std::convert::Infallible;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use arc_swap::ArcSwapOption;
-use fencelock::fork_generation;
 use tracing::Level;
+
+use crate::per_process::PerProcess;
 
 /// How many log records are kept for a reader that is slow or absent; the rest are dropped.
 const RECORDS_MOST: usize = 1000;
@@ -31,9 +32,8 @@ pub struct Record {
 }
 
 /// Events in the order they were pushed.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Queue {
-    generation: u64,
     state: Mutex<State>,
     more: Condvar,
 }
@@ -45,33 +45,15 @@ struct State {
     stopped: bool,
 }
 
-static QUEUE: ArcSwapOption<Queue> = ArcSwapOption::const_empty();
+static QUEUE: PerProcess<Queue> = PerProcess::new();
 
-/// The queue of this process. A forked child has one of its own: the parent's may be locked
-/// for ever, and is left as it is.
+/// The queue of this process.
 pub fn queue() -> Arc<Queue> {
-    let generation = fork_generation();
-    loop {
-        let current = QUEUE.load_full();
-        if let Some(queue) = &current
-            && queue.generation == generation
-        {
-            return queue.clone();
-        }
-        let fresh = Arc::new(Queue::new(generation));
-        let before = QUEUE.compare_and_swap(&current, Some(fresh.clone()));
-        if before.as_ref().map(Arc::as_ptr) == current.as_ref().map(Arc::as_ptr) {
-            std::mem::forget(current);
-            return fresh;
-        }
-    }
+    let Ok(queue) = QUEUE.get_or_try(|| Ok::<_, Infallible>(Queue::default()));
+    queue
 }
 
 impl Queue {
-    fn new(generation: u64) -> Self {
-        Self { generation, state: Mutex::default(), more: Condvar::new() }
-    }
-
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -124,7 +106,7 @@ mod tests {
 
     #[test]
     fn a_waiting_reader_gets_events_in_order_and_then_the_end() {
-        let queue = Arc::new(Queue::new(0));
+        let queue = Arc::new(Queue::default());
         let reader = std::thread::spawn({
             let queue = queue.clone();
             move || std::iter::from_fn(|| queue.next()).collect::<Vec<_>>()
@@ -139,7 +121,7 @@ mod tests {
 
     #[test]
     fn a_flood_of_records_is_cut_but_no_loss_is_dropped() {
-        let queue = Queue::new(0);
+        let queue = Queue::default();
         for _ in 0..=RECORDS_MOST {
             queue.push(record());
         }

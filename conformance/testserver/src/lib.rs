@@ -15,6 +15,7 @@
 
 mod clock;
 mod process;
+mod program;
 mod tls;
 
 use std::fs;
@@ -26,6 +27,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use clock::Clock;
+pub use program::compile;
 pub use tls::{Authority, Issued};
 
 use rustix::process::{Pid, Signal, kill_process};
