@@ -1,10 +1,11 @@
 # Each target a line or two; the longer work is in scripts/.
-.PHONY: help demo setup test test-all lint fmt bench clean
+.PHONY: help demo setup build-node test test-all lint fmt bench clean
 
 help:
 	@echo "make demo      eight processes share one counter file; one of them is killed"
 	@echo "make test      lint and tests (sets up what they need first)"
 	@echo "make test-all  make test, and the longer checks"
+	@echo "make build-node  the Node package, for npm install ./node"
 	@echo "make lint | fmt | bench | setup | clean"
 
 demo:
@@ -13,6 +14,9 @@ demo:
 
 setup:
 	@scripts/setup.sh all
+
+build-node:
+	@scripts/build-node.sh
 
 test: lint
 	@scripts/test.sh

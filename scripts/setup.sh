@@ -33,6 +33,9 @@ find_missing_packages() {
         need clang-format command -v clang-format
         need shellcheck command -v shellcheck
         need libhiredis-dev test -e /usr/include/hiredis/hiredis.h
+        # Debian's is new enough from its 13th version on; build-node.sh tells if it is not.
+        need nodejs command -v node
+        need npm command -v npm
     fi
     # Debian splits the standard library's venv from its own python3.
     need python3-venv "$python" -c 'import ensurepip, venv'
@@ -154,3 +157,4 @@ find_missing_packages
 make_venv
 [[ "$scope" != all ]] || install_tools
 install_package
+[[ "$scope" != all ]] || scripts/build-node.sh
