@@ -1,6 +1,6 @@
 /** One holding of a lock. */
 
-import { FencelockError, LockLostError, type LossReason, NotHeldError, toError, UnsupportedError } from "./error.js";
+import { FencelockError, LockLostError, type LossReason, NotHeldError, toError } from "./error.js";
 import type { Lock } from "./lock.js";
 import { warn } from "./log.js";
 import type { Lease as Native } from "./native.js";
@@ -40,10 +40,6 @@ export class Lease implements AsyncDisposable {
         this.lock = lock;
         this.name = lock.name;
         this.fence = native.fence;
-        if (!Number.isSafeInteger(this.fence)) {
-            outcome(native.beginRelease()).catch(() => undefined);
-            throw unsafe(this.name);
-        }
     }
 
     /** Whether the lock is held at this moment. Costs a look at the clock, no round trip; right also after the event loop was blocked. */
@@ -155,9 +151,4 @@ export class Lease implements AsyncDisposable {
         const state = this.isHeld() ? "held" : (this.lostReason() ?? "released");
         return `Lease { ${JSON.stringify(this.name)}, fence: ${this.fence}, ${state} }`;
     }
-}
-
-function unsafe(name: string): UnsupportedError {
-    const what = "its fence is above 2^53 - 1, which a number can't hold; take another name for the lock";
-    return new UnsupportedError(`lock ${JSON.stringify(name)}: ${what}`, { lock: name });
 }

@@ -19,7 +19,10 @@ before(async () => {
     client = await connect(server.url);
 });
 
-after(() => client.close());
+after(async () => {
+    await client.close();
+    await server.stop();
+});
 
 test("acquire and release resolve to true", async () => {
     const lock = new DistributedLock("a", { url: server.url });

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { execFile, spawnSync } from "node:child_process";
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join, relative } from "node:path";
-import { before, test } from "node:test";
+import { after, before, test } from "node:test";
 import { promisify } from "node:util";
 import { PACKAGE, type Server, startServer } from "./server.mjs";
 
@@ -39,11 +39,13 @@ const all = examples();
 
 before(async () => {
     server = await startServer();
-    const config = { extends: "../../tsconfig.json", compilerOptions: { rootDir: ".", outDir: "." }, include: ["*.mts"] };
+    const config = { extends: "../../tsconfig.json", compilerOptions: { rootDir: ".", outDir: "." }, include: ["*.mts"], exclude: [] };
     writeFileSync(join(FOLDER, "tsconfig.json"), JSON.stringify(config));
     const compiled = spawnSync(join(PACKAGE, "node_modules/.bin/tsc"), ["-p", FOLDER], { encoding: "utf8" });
     assert.equal(compiled.status, 0, `${relative(ROOT, FOLDER)}: ${compiled.stdout}`);
 });
+
+after(() => server.stop());
 
 test("there are examples", () => assert.ok(all.length > 5));
 
@@ -52,6 +54,6 @@ for (const { name, program } of all) {
         const env = { ...process.env, FENCELOCK_URL: server.url };
         const options = { env, cwd: FOLDER, timeout: 60_000 };
         const { stderr } = await promisify(execFile)(process.execPath, [`${program}.mjs`], options);
-        assert.equal(stderr.replaceAll(/^.*"lease lost.*\n|^\(Use `node --trace-warnings.*\n/gm, ""), "");
+        assert.equal(stderr.replaceAll(/^.*FencelockWarning: lease lost.*\n|^\(Use `node --trace-warnings.*\n/gm, ""), "");
     });
 }

@@ -11,7 +11,10 @@ before(async () => {
     client = await connect(server.url);
 });
 
-after(() => client.close());
+after(async () => {
+    await client.close();
+    await server.stop();
+});
 
 /** Nothing of JavaScript runs for so many ms. */
 function block(ms: number): void {

@@ -11,7 +11,10 @@ before(async () => {
     client = await connect(server.url);
 });
 
-after(() => client.close());
+after(async () => {
+    await client.close();
+    await server.stop();
+});
 
 /** An error of ours with such a text. */
 function refusal(...parts: RegExp[]) {
@@ -106,7 +109,7 @@ test("a prefix keeps clients apart, and is not shown", async () => {
 });
 
 test("a password is not shown", async () => {
-    const url = server.url.replace("redis://", "redis://default:sesame@");
+    const url = server.url.replace("redis://", "redis://nobody:sesame@");
     const shown: unknown[] = [];
     await assert.rejects(connect(url), (error: Error) => {
         shown.push(error.message, error.stack);

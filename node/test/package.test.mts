@@ -15,7 +15,10 @@ before(async () => {
     server = await startServer();
 });
 
-after(() => rmSync(folder, { recursive: true }));
+after(async () => {
+    rmSync(folder, { recursive: true });
+    await server.stop();
+});
 
 /** Runs npm; the one that runs this may have left its settings. */
 function npm(cwd: string, ...args: string[]): string {

@@ -12,7 +12,10 @@ before(async () => {
     client = await connect(server.url);
 });
 
-after(() => client.close());
+after(async () => {
+    await client.close();
+    await server.stop();
+});
 
 const waiters = async (name: string) => (await client.inspect(name)).waiters;
 
@@ -83,6 +86,7 @@ test("the server's end does not hang the process's", async () => {
     const ran = await run(own.url, `${code} process.on("exit", () => console.log("ends"));`);
     assert.deepEqual([ran.code, ran.signal, ran.output], [0, null, "held\nends\n"]);
     assert.ok(ran.took < 15_000, `${ran.took}`);
+    await own.stop();
 });
 
 test("a lease that is thrown away does not unlock; it lapses, and a warning tells", async () => {

@@ -3,7 +3,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { type AddressInfo, createServer, connect as dial } from "node:net";
-import { after } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 
@@ -39,7 +38,7 @@ export function ask(port: number, command: string): Promise<string> {
     });
 }
 
-/** A Redis on a free port, without persistence; it ends with the test file. */
+/** A Redis on a free port, without persistence. It keeps the test file's process, until it is stopped. */
 export interface Server {
     readonly url: string;
     readonly port: number;
@@ -64,7 +63,7 @@ export async function startServer(): Promise<Server> {
             await once(server, "exit");
         }
     };
-    after(stop);
+    process.on("exit", () => server.kill("SIGKILL"));
     const answers = () =>
         ask(port, "PING").then(
             (said) => said === "+PONG",
