@@ -9,7 +9,7 @@ cd node
 install_tools() {
     cmp -s package-lock.json node_modules/.stamp && return
     say "installing node/package-lock.json (npm ci)"
-    npm ci --ignore-scripts --no-audit --no-fund --loglevel=error || fail "npm ci failed in node/"
+    npm ci --silent --ignore-scripts --no-audit --no-fund || fail "npm ci failed in node/"
     cp package-lock.json node_modules/.stamp
 }
 

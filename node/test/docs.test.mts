@@ -39,7 +39,12 @@ const all = examples();
 
 before(async () => {
     server = await startServer();
-    const config = { extends: "../../tsconfig.json", compilerOptions: { rootDir: ".", outDir: "." }, include: ["*.mts"], exclude: [] };
+    const config = {
+        extends: "../../tsconfig.json",
+        compilerOptions: { rootDir: ".", outDir: "." },
+        include: ["*.mts"],
+        exclude: [],
+    };
     writeFileSync(join(FOLDER, "tsconfig.json"), JSON.stringify(config));
     const compiled = spawnSync(join(PACKAGE, "node_modules/.bin/tsc"), ["-p", FOLDER], { encoding: "utf8" });
     assert.equal(compiled.status, 0, `${relative(ROOT, FOLDER)}: ${compiled.stdout}`);
@@ -54,6 +59,9 @@ for (const { name, program } of all) {
         const env = { ...process.env, FENCELOCK_URL: server.url };
         const options = { env, cwd: FOLDER, timeout: 60_000 };
         const { stderr } = await promisify(execFile)(process.execPath, [`${program}.mjs`], options);
-        assert.equal(stderr.replaceAll(/^.*FencelockWarning: lease lost.*\n|^\(Use `node --trace-warnings.*\n/gm, ""), "");
+        assert.equal(
+            stderr.replaceAll(/^.*FencelockWarning: lease lost.*\n|^\(Use `node --trace-warnings.*\n/gm, ""),
+            "",
+        );
     });
 }

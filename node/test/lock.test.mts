@@ -8,6 +8,7 @@ import {
     type Lease,
     LockLostError,
     NotHeldError,
+    setLog,
     UnavailableError,
 } from "fencelock";
 import { eventually, type Server, startServer } from "./server.mjs";
@@ -207,14 +208,38 @@ test("await using releases the lease and closes the client", async () => {
     assert.throws(() => outside.check(), NotHeldError);
     assert.equal(outside.lostReason(), null);
     await assert.rejects(closed.lock("j").acquire(), ClosedError);
+    const told: string[] = [];
+    setLog(({ message }) => told.push(message));
     {
         await using lease = await client.lock("j").acquire();
         await lease.release();
     }
+    setLog(undefined);
+    assert.deepEqual(told, [], "a release in the body is nothing to warn of");
     await assert.rejects(async () => {
         await using lease = await client.lock("j", { ttl: 60, renew: false }).acquire();
         await new Promise((lost) => lease.signal.addEventListener("abort", lost));
     }, LockLostError);
+});
+
+test("a scope waits for the server for 1 s at most, and warns", async () => {
+    const own = await startServer();
+    const other = await connect(own.url);
+    const told: string[] = [];
+    setLog(({ level, message }) => told.push(`${level} ${message}`));
+    let begun = 0;
+    {
+        await using lease = await other.lock("a").acquire();
+        assert.ok(lease.isHeld());
+        own.process.kill("SIGSTOP");
+        begun = performance.now();
+    }
+    const took = performance.now() - begun;
+    assert.ok(took > 900 && took < 4000, `${took}`);
+    assert.match(told.join(), /warn a release was not confirmed: lock "a"/);
+    setLog(undefined);
+    await other.close();
+    await own.stop();
 });
 
 test("closing ends waits and leases", async () => {
