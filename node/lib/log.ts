@@ -36,7 +36,7 @@ export function setLog(listen: ((record: LogRecord) => void) | undefined, level:
         throw new InvalidArgumentError(`setLog() takes a function, or undefined, and one of ${LEVELS.join(", ")}`);
     }
     listener = listen;
-    native.forwardLog(listen === undefined ? 2 : rank);
+    native.Port.forwardLog(listen === undefined ? 2 : rank);
 }
 
 /** Tells a record. @internal */

@@ -49,6 +49,12 @@ export declare class Lock {
 
 /** One environment's queue of outcomes. */
 export declare class Port {
+  /** Every kind of error: number and name. For tests. */
+  static errorKinds(): Array<[number, string]>
+  /** Every reason for which a lease can be lost. For tests. */
+  static lossReasons(): Array<string>
+  /** Forwards what is at least this grave: 0 nothing, 1 errors, to 5 for everything. */
+  static forwardLog(rank: number): void
   /**
    * The port of this environment; outcomes go to `deliver`, as a list of
    * `[number, failed, outcome]`.
@@ -82,9 +88,6 @@ export interface ConnectParts {
   dangerAcceptInvalidCerts?: boolean
 }
 
-/** Every kind of error. */
-export declare function errorKinds(): Array<Kind>
-
 /** An error of the core. */
 export interface Failure {
   /** The number of the kind. */
@@ -100,9 +103,6 @@ export interface Failure {
   /** Why the lease was lost, if it was. */
   reason?: string
 }
-
-/** Forwards what is at least this grave: 0 nothing, 1 errors, to 5 for everything. */
-export declare function forwardLog(rank: number): void
 
 /** Who holds a lock. */
 export interface HolderParts {
@@ -128,14 +128,6 @@ export interface InspectionParts {
   waiters: number
 }
 
-/** A kind of error. */
-export interface Kind {
-  /** Its number, the same in every language. */
-  number: number
-  /** Its name in the common list. */
-  name: string
-}
-
 /** How a lock is held; times in ms. */
 export interface LockParts {
   /** ms. */
@@ -147,9 +139,6 @@ export interface LockParts {
   /** For `inspect`. */
   label?: string
 }
-
-/** Every reason for which a lease can be lost. */
-export declare function lossReasons(): Array<string>
 
 /** A line of the log. */
 export interface RecordParts {

@@ -5,7 +5,7 @@ use napi::Either;
 use napi_derive::napi;
 
 use crate::error::Failure;
-use crate::options::{ConnectParts, client_options, to_millis};
+use crate::options::{ConnectParts, client_options, number, to_millis};
 use crate::port::Port;
 
 /// One backend, by URL.
@@ -99,19 +99,17 @@ impl Drop for Client {
 }
 
 impl From<Inspection> for InspectionParts {
-    #[expect(clippy::cast_precision_loss, reason = "nobody counts so far")]
     fn from(seen: Inspection) -> Self {
-        Self { holder: seen.holder.map(HolderParts::from), waiters: seen.waiters as f64 }
+        Self { holder: seen.holder.map(HolderParts::from), waiters: number(seen.waiters) }
     }
 }
 
 impl From<Holder> for HolderParts {
-    #[expect(clippy::cast_precision_loss, reason = "fences are below 2^53")]
     fn from(holder: Holder) -> Self {
         Self {
             id: holder.id,
             foreign: holder.foreign,
-            fence: holder.fence.map(|fence| fence as f64),
+            fence: holder.fence.map(number),
             ttl: holder.ttl.map(to_millis),
             remaining: holder.remaining.map(to_millis),
             label: holder.label,

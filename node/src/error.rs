@@ -4,6 +4,8 @@
 use fencelock::{Error, ErrorKind, LossReason};
 use napi_derive::napi;
 
+use crate::port::Port;
+
 /// An error of the core.
 #[napi(object)]
 #[derive(Debug)]
@@ -35,24 +37,17 @@ impl From<Error> for Failure {
     }
 }
 
-/// A kind of error.
-#[napi(object)]
-#[derive(Debug)]
-pub struct Kind {
-    /// Its number, the same in every language.
-    pub number: i32,
-    /// Its name in the common list.
-    pub name: String,
-}
+#[napi]
+impl Port {
+    /// Every kind of error: number and name. For tests.
+    #[napi(catch_unwind)]
+    pub fn error_kinds() -> Vec<(i32, &'static str)> {
+        ErrorKind::ALL.map(|kind| (kind.code(), kind.name())).to_vec()
+    }
 
-/// Every kind of error.
-#[napi(catch_unwind)]
-pub fn error_kinds() -> Vec<Kind> {
-    ErrorKind::ALL.map(|kind| Kind { number: kind.code(), name: kind.name().to_owned() }).into()
-}
-
-/// Every reason for which a lease can be lost.
-#[napi(catch_unwind)]
-pub fn loss_reasons() -> Vec<&'static str> {
-    LossReason::ALL.map(LossReason::name).to_vec()
+    /// Every reason for which a lease can be lost. For tests.
+    #[napi(catch_unwind)]
+    pub fn loss_reasons() -> Vec<&'static str> {
+        LossReason::ALL.map(LossReason::name).to_vec()
+    }
 }

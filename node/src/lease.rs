@@ -4,7 +4,7 @@ use fencelock::{LossReason, blocking};
 use napi_derive::napi;
 
 use crate::error::Failure;
-use crate::options::{millis, to_millis};
+use crate::options::{millis, number, to_millis};
 use crate::port::Port;
 
 /// One holding of a lock, which a caller has: collecting it does not unlock.
@@ -31,9 +31,8 @@ impl Lease {
 
     /// The fencing token.
     #[napi(getter, catch_unwind)]
-    #[expect(clippy::cast_precision_loss, reason = "fences are below 2^53")]
     pub fn fence(&self) -> f64 {
-        self.inner.fence() as f64
+        number(self.inner.fence())
     }
 
     /// By the clock, at this moment.

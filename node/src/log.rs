@@ -6,7 +6,7 @@ use fencelock_bridge::{Record, Sender, log};
 use napi_derive::napi;
 use tracing::level_filters::LevelFilter;
 
-use crate::port::{Numbered, Outcome};
+use crate::port::{Numbered, Outcome, Port};
 
 /// Where the environments of this process take them from, the oldest first, by number.
 static LISTENERS: Mutex<Vec<(u64, Sender<Numbered>)>> = Mutex::new(Vec::new());
@@ -65,15 +65,18 @@ pub(crate) fn unlisten(number: u64) {
     drop(gone);
 }
 
-/// Forwards what is at least this grave: 0 nothing, 1 errors, to 5 for everything.
-#[napi(catch_unwind)]
-pub fn forward_log(rank: u32) {
-    log::forward(match rank {
-        0 => LevelFilter::OFF,
-        1 => LevelFilter::ERROR,
-        2 => LevelFilter::WARN,
-        3 => LevelFilter::INFO,
-        4 => LevelFilter::DEBUG,
-        _ => LevelFilter::TRACE,
-    });
+#[napi]
+impl Port {
+    /// Forwards what is at least this grave: 0 nothing, 1 errors, to 5 for everything.
+    #[napi(catch_unwind)]
+    pub fn forward_log(rank: u32) {
+        log::forward(match rank {
+            0 => LevelFilter::OFF,
+            1 => LevelFilter::ERROR,
+            2 => LevelFilter::WARN,
+            3 => LevelFilter::INFO,
+            4 => LevelFilter::DEBUG,
+            _ => LevelFilter::TRACE,
+        });
+    }
 }

@@ -55,6 +55,12 @@ pub(crate) fn to_millis(time: Duration) -> f64 {
     time.as_secs_f64() * 1000.0
 }
 
+/// A whole number, as JavaScript counts: exact below 2^53, as fences are.
+#[expect(clippy::cast_precision_loss, reason = "nobody counts so far")]
+pub(crate) fn number(whole: u64) -> f64 {
+    whole as f64
+}
+
 pub(crate) fn client_options(parts: ConnectParts) -> Result<ClientOptions, Error> {
     let mut options = ClientOptions::new();
     if let Some(prefix) = parts.prefix {
@@ -87,7 +93,6 @@ pub(crate) fn client_options(parts: ConnectParts) -> Result<ClientOptions, Error
     Ok(options)
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "it is read once")]
 fn pem(value: Either<String, Uint8Array>) -> Pem {
     match value {
         Either::A(path) => Pem::file(path),

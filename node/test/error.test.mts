@@ -28,7 +28,7 @@ const { toError } = require(join(PACKAGE, "dist/error.js"));
 test("the classes are those of the common list, and of the engine", () => {
     const kinds = listed("kind");
     assert.equal(kinds.size, 12);
-    const engine = native.errorKinds().map(({ number, name }: { number: number; name: string }) => [name, number]);
+    const engine = native.Port.errorKinds().map(([number, name]: [number, string]) => [name, number]);
     assert.deepEqual(
         [...kinds].map(([name, { code }]) => [name, Number(code)]),
         engine,
@@ -46,7 +46,7 @@ test("the classes are those of the common list, and of the engine", () => {
         assert.deepEqual([error.lock, error.retryable, error.ambiguous], ["n", true, true]);
         assert.match(error.stack ?? "", new RegExp(`^${node}: what`));
     }
-    assert.deepEqual([...listed("loss").keys()], native.lossReasons());
+    assert.deepEqual([...listed("loss").keys()], native.Port.lossReasons());
 });
 
 test("ES modules and CommonJS get the same classes, and everything", () => {
