@@ -127,6 +127,20 @@ test("an acquire aborted in any phase leaves nothing behind", async () => {
     assert.ok(granted < 200);
 });
 
+test("a grant that came before the abort, but was not delivered yet, is given back", async () => {
+    const lock = client.lock("n");
+    await client.lock("n", { ttl: 300, renew: false }).acquire();
+    const controller = new AbortController();
+    const waiting = lock.acquire({ signal: controller.signal });
+    await eventually(async () => (await waiters("n")) === 1, "the waiter in line");
+    // The first lease ends, and the engine gets the grant.
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1000);
+    controller.abort();
+    await assert.rejects(waiting, { name: "AbortError" });
+    const next = await lock.acquire({ timeout: 2000 });
+    await next.release();
+});
+
 test("a signal keeps no listener of a wait that is over", async () => {
     const { signal } = new AbortController();
     let listening = 0;
