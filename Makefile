@@ -1,5 +1,5 @@
 # Each target a line or two; the longer work is in scripts/.
-.PHONY: help demo setup test test-all model lint fmt bench install clean
+.PHONY: help demo setup test test-all model lint fmt bench install build-node clean
 
 help:
 	@echo "make demo      eight processes share one counter file; one of them is killed"
@@ -7,6 +7,7 @@ help:
 	@echo "make test-all  make test, and the longer checks"
 	@echo "make model     ten million states of the scripts and the client's logic, and random paths"
 	@echo "make install   the C library and its headers: PREFIX=/usr/local, DESTDIR=, LIBDIR="
+	@echo "make build-node  the Node package, for npm install ./node"
 	@echo "make lint | fmt | bench | setup | clean"
 
 demo:
@@ -15,6 +16,9 @@ demo:
 
 setup:
 	@scripts/setup.sh all
+
+build-node:
+	@scripts/build-node.sh
 
 test: lint
 	@scripts/test.sh

@@ -9,11 +9,14 @@ fix="${1:-}"
 mapfile -t c_files < <(git ls-files '*.c' '*.h' '*.hpp' '*.cpp' ':!include/fencelock.h')
 mapfile -t shell_files < <(git ls-files '*.sh' .ci/run)
 # python/ has settings of its own; these are the programs outside it.
+biome=(node/node_modules/.bin/biome check --config-path=scripts/biome.json)
+biome_files=(node/lib node/scripts node/test conformance/drivers bench/adapters/node)
 ruff_outside=(--config scripts/ruff.toml bench bindings/c conformance scripts)
 
 if [[ "$fix" == --fix ]]; then
     cargo run --quiet --locked -p fencelock-header
     cargo fmt --all
+    "${biome[@]}" --write "${biome_files[@]}"
     clang-format -i "${c_files[@]}"
     "$bin/ruff" check --fix --quiet "${ruff_outside[@]}" || true
     "$bin/ruff" format "${ruff_outside[@]}"
@@ -51,6 +54,11 @@ check bench "$bin/mypy" --strict .
 check conformance "$bin/mypy" --strict drivers
 check python "$bin/mypy"
 check . cargo run --quiet --locked -p fencelock-header -- --check
+check . "${biome[@]}" "${biome_files[@]}"
+check node node_modules/.bin/tsc --noEmit -p tsconfig.build.json
+check node node_modules/.bin/tsc --noEmit -p tsconfig.json
+# Written by the build (setup): the engine's side of the Node package.
+check node git diff --exit-code -- lib/native.d.ts
 check . cargo fmt --all --check
 check . cargo clippy --locked --workspace --all-targets -- -D warnings
 

@@ -38,6 +38,9 @@ find_missing_packages() {
         need cmake command -v cmake
         need valgrind command -v valgrind
         need libsqlite3-dev test -e /usr/include/sqlite3.h
+        # Debian's is new enough from its 13th version on; build-node.sh tells if it is not.
+        need nodejs command -v node
+        need npm command -v npm
     fi
     # Debian splits the standard library's venv from its own python3.
     need python3-venv "$python" -c 'import ensurepip, venv'
@@ -159,3 +162,4 @@ find_missing_packages
 make_venv
 [[ "$scope" != all ]] || install_tools
 install_package
+[[ "$scope" != all ]] || scripts/build-node.sh

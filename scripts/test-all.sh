@@ -13,7 +13,7 @@ run() {
     local name="$1" started="$SECONDS"
     shift
     say "$name"
-    "$@" 2>&1 | tee >(grep -aE '^test result: |^=+ .*(passed|failed|error).* in |not guarded$' |
+    "$@" 2>&1 | tee >(grep -aE '^test result: |^=+ .*(passed|failed|error).* in |not guarded$|^[^ ]+ (pass|fail) [0-9]+$' |
         grep -v ' 0 passed; 0 failed' | sed "s/^/    /" >>"$summary") || failed+=("$name")
     echo "$name: $((SECONDS - started)) s" | tee -a "$summary"
 }
@@ -37,6 +37,12 @@ for via in tls unix resp2; do
 done
 run "Python, long" "$VENV/bin/python" -m pytest -q python
 run "the C library under valgrind" cargo test --locked --no-fail-fast -p fencelock-c
+"$(dirname "$0")/nodes.sh" >target/nodes.txt
+while read -r version program npm; do
+    FENCELOCK_NODE="$program" FENCELOCK_NPM="$program $npm" run "Node $version, long" scripts/test-node.sh </dev/null
+    FENCELOCK_NODE="$program" run "the conformance suite with Node $version" \
+        cargo test --locked --no-fail-fast -p fencelock-conformance --test scenarios -- node </dev/null
+done <target/nodes.txt
 run "each rule of the protocol taken out: its test must fail" "$VENV/bin/python" scripts/check_rules.py
 run "the demo" "$VENV/bin/python" scripts/demo.py
 run "the figures, quickly: no contender may fail" "$VENV/bin/python" bench/run.py --quick

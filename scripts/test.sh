@@ -12,7 +12,7 @@ failed=()
 # Runs one suite, and keeps its lines that sum up for the end; the rest go on if it fails.
 run() {
     say "$*"
-    "$@" 2>&1 | tee >(grep -aE '^test result: |^model: [0-9]+ states|^=+ .*(passed|failed|error).* in |examples in the doc' \
+    "$@" 2>&1 | tee >(grep -aE '^test result: |^model: [0-9]+ states|^=+ .*(passed|failed|error).* in |examples in the doc|^[^ ]+ (pass|fail) [0-9]+$' \
         >>"$summary") || failed+=("$*")
 }
 
@@ -22,6 +22,7 @@ run cargo test --locked --no-fail-fast --workspace --doc
 run "$VENV/bin/python" scripts/check_readme.py
 run "$VENV/bin/python" scripts/check_c.py
 run "$VENV/bin/python" -m pytest python
+run scripts/test-node.sh
 
 say "in all:"
 # Crates without tests have nothing to say here.

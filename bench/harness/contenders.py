@@ -12,6 +12,7 @@ from pathlib import Path
 BENCH = Path(__file__).resolve().parent.parent
 ROOT = BENCH.parent
 OUT = BENCH / "out"
+NODE = BENCH / "adapters/node"
 VENV_PYTHON = os.environ.get("FENCELOCK_BENCH_PYTHON", str(ROOT / ".venv/bin/python"))
 CARGO_TARGET = ROOT / os.environ.get("CARGO_TARGET_DIR", "target")
 
@@ -54,6 +55,13 @@ def _python(name: str, about: str, adapter: str) -> Contender:
     return Contender(name, about, [VENV_PYTHON, str(BENCH / "adapters" / adapter)])
 
 
+def _node(name: str, about: str, adapter: str) -> Contender:
+    program = os.environ.get("FENCELOCK_NODE", "node")
+    install = ["npm", "ci", "--prefix", str(NODE), "--ignore-scripts", "--loglevel=error"]
+    installed = (NODE / "node_modules").is_dir() or adapter == "fencelock.mjs"
+    return Contender(name, about, [program, str(NODE / adapter)], None if installed else install)
+
+
 def _rust(mode: str, about: str) -> Contender:
     program = CARGO_TARGET / "release" / "fencelock-bench"
     build = ["cargo", "build", "--release", "--quiet", "-p", "fencelock-bench"]
@@ -74,6 +82,12 @@ CONTENDERS = [
     _python("fencelock-aio", "ours, Python, asyncio", "fencelock_aio.py"),
     _python("redis-py", "redis-py's Lock with the hiredis parser", "redis_py.py"),
     _python(ASYNCIO_PEER, "redis.asyncio's Lock with the hiredis parser", "redis_aio.py"),
+    _node("fencelock-node", "ours, Node", "fencelock.mjs"),
+    _node("ioredis", "Node, bare: SET NX PX + compare-and-delete, asked each 10 ms", "ioredis.mjs"),
+    _node("redlock", "redlock 5.0.0-beta.2 on ioredis", "redlock.mjs"),
+    _node("sesamecare-redlock", "@sesamecare-oss/redlock on ioredis", "sesamecare.mjs"),
+    _node("redlock-universal", "redlock-universal's single lock on ioredis", "universal.mjs"),
+    _node("redis-semaphore", "redis-semaphore's Mutex on ioredis", "semaphore.mjs"),
 ]
 
 

@@ -38,6 +38,12 @@ pub(crate) const LANGUAGES: &[Language] = &[
         can: &["apart", "cancel", "drop", "exact_cancel", "fork", "release_twice"],
         setup: "cargo builds its library, the test itself compiles it: it needs gcc",
     },
+    Language {
+        name: "node",
+        program: node,
+        can: &["block", "cancel", "discard", "exact_cancel", "release_twice"],
+        setup: "run `make build-node`, or name another Node: FENCELOCK_NODE=/path/to/node",
+    },
 ];
 
 static C_DRIVER: LazyLock<PathBuf> = LazyLock::new(|| {
@@ -58,5 +64,13 @@ fn python(driver: &str) -> Command {
         .map_or_else(|| here.join("../.venv/bin/python"), PathBuf::from);
     let mut command = Command::new(python);
     command.arg(here.join("drivers").join(driver));
+    command
+}
+
+fn node() -> Command {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut command = Command::new(std::env::var_os("FENCELOCK_NODE").unwrap_or("node".into()));
+    // A lease is discarded by collecting it.
+    command.arg("--expose-gc").arg(here.join("drivers/node.mjs"));
     command
 }

@@ -1,6 +1,8 @@
-//! fencelock's log, which Rust writes through `tracing`, on the queue of events.
+//! fencelock's log, which Rust writes through `tracing`, on the queue of events or where the
+//! language wants it.
 
 use std::fmt;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tracing::field::{Field, Visit};
@@ -13,6 +15,16 @@ use crate::queue::{Event, Record, queue};
 
 /// The least grave rank that is forwarded; 0 forwards nothing.
 static MOST: AtomicUsize = AtomicUsize::new(0);
+
+type Sink = Box<dyn Fn(Record) + Send + Sync>;
+
+static SINK: OnceLock<Sink> = OnceLock::new();
+
+/// Has records go there from now on, instead of on the queue; only the first call counts. It is
+/// called on the thread that writes the record, and must be quick.
+pub fn divert(sink: impl Fn(Record) + Send + Sync + 'static) {
+    let _ = SINK.set(Box::new(sink));
+}
 
 /// Forwards what is at least this grave from now on. What others have already made the
 /// `tracing` subscriber of this library stays it.
@@ -58,7 +70,10 @@ impl Subscriber for Forwarder {
         let mut record =
             Record { level: *event.metadata().level(), message: String::new(), fields: Vec::new() };
         event.record(&mut Collect(&mut record));
-        queue().push(Event::Log(record));
+        match SINK.get() {
+            Some(sink) => sink(record),
+            None => queue().push(Event::Log(record)),
+        }
     }
 
     fn new_span(&self, _: &Attributes<'_>) -> Id {

@@ -1,0 +1,322 @@
+//! Where outcomes wait for the loop of their environment (the main thread's, or a worker's), and
+//! the operations that they are of.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use fencelock::completion::Operation;
+use fencelock::{Error, EventLoop, Inspection, LossReason, blocking};
+use fencelock_bridge::{Completions, Record, Sender};
+use napi::bindgen_prelude::{Either5, Function, FunctionRef};
+use napi::{Env, JsValue, Result};
+use napi_derive::napi;
+
+use crate::client::InspectionParts;
+use crate::error::Failure;
+use crate::lease::Lease;
+use crate::log::{self, RecordParts};
+use crate::uv::{self, Turns, Watch};
+
+/// How long the end of an environment waits for its clients to be closed.
+const END_TIME: Duration = Duration::from_millis(1200);
+
+/// What came of an operation.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    Done,
+    Granted(blocking::Lease),
+    Busy,
+    Seen(Inspection),
+    Ended(Option<LossReason>),
+    Log(Record),
+}
+
+/// The number of an operation, or 0 for what came by itself.
+pub(crate) type Numbered = (u32, std::result::Result<Outcome, Error>);
+
+/// As JavaScript gets it: the number, whether it failed, and what came.
+type Delivery = (u32, bool, Delivered);
+
+type Delivered = Either5<Lease, Failure, InspectionParts, Option<&'static str>, RecordParts>;
+
+/// An operation that JavaScript waits for.
+struct Under {
+    /// Dropping it cancels the operation.
+    _operation: Option<Operation>,
+    keeps_alive: bool,
+}
+
+/// One environment's queue of outcomes.
+#[napi]
+#[derive(Clone, Debug)]
+pub struct Port(Rc<Inner>);
+
+struct Inner {
+    /// `None` once the environment has ended.
+    queue: RefCell<Option<Completions<Numbered>>>,
+    sender: Sender<Numbered>,
+    watch: RefCell<Option<Watch>>,
+    deliver: FunctionRef<Vec<Delivery>, ()>,
+    under_way: RefCell<HashMap<u32, Under>>,
+    /// How many of them keep the loop alive.
+    keeping: Cell<u32>,
+    last: Cell<u32>,
+    /// Closed when the environment ends.
+    clients: RefCell<HashMap<u32, blocking::Client>>,
+    listener: u64,
+}
+
+impl std::fmt::Debug for Inner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Port")
+    }
+}
+
+#[napi]
+impl Port {
+    /// The port of this environment; outcomes go to `deliver`, as a list of
+    /// `[number, failed, outcome]`.
+    #[napi(constructor, catch_unwind)]
+    pub fn new(
+        env: Env,
+        #[napi(ts_arg_type = "(outcomes: unknown[]) => void")] deliver: Function<
+            '_,
+            Vec<Delivery>,
+            (),
+        >,
+    ) -> Result<Self> {
+        let queue = Completions::new()?;
+        let (sender, descriptor) = (queue.sender(), queue.descriptor());
+        let inner = Rc::new(Inner {
+            queue: RefCell::new(Some(queue)),
+            sender: sender.clone(),
+            watch: RefCell::new(None),
+            deliver: deliver.create_ref()?,
+            under_way: RefCell::default(),
+            keeping: Cell::new(0),
+            last: Cell::new(0),
+            clients: RefCell::default(),
+            listener: log::listen(sender),
+        });
+        *inner.watch.borrow_mut() = Some(Watch::start(env, descriptor, Rc::new(inner.clone()))?);
+        Ok(Self(inner))
+    }
+
+    /// Gives an operation up, if its outcome was not told yet: nothing is left behind.
+    #[napi(catch_unwind)]
+    pub fn cancel(&self, number: u32) {
+        self.0.over(number);
+    }
+
+    /// Closes every client of this environment, and waits for it, at most 1.2 s.
+    #[napi(catch_unwind)]
+    pub fn end(&self) {
+        self.0.ended();
+    }
+}
+
+impl Port {
+    pub(crate) fn is_open(&self) -> bool {
+        self.0.queue.borrow().is_some()
+    }
+
+    /// Begins an operation, whose outcome is told under the number that comes back.
+    pub(crate) fn begin(
+        &self,
+        begin: impl FnOnce(u32, &EventLoop) -> std::result::Result<Operation, Error>,
+    ) -> u32 {
+        self.begin_with(|number, event_loop| begin(number, event_loop).map(Some))
+    }
+
+    /// As [`begin`](Self::begin), for an operation that can't be given up.
+    pub(crate) fn begin_uncancelled(
+        &self,
+        begin: impl FnOnce(u32, &EventLoop) -> std::result::Result<(), Error>,
+    ) -> u32 {
+        self.begin_with(|number, event_loop| begin(number, event_loop).map(|()| None))
+    }
+
+    fn begin_with(
+        &self,
+        begin: impl FnOnce(u32, &EventLoop) -> std::result::Result<Option<Operation>, Error>,
+    ) -> u32 {
+        let number = self.0.next();
+        // Nothing is begun when the environment is about to end.
+        if let Some(queue) = &*self.0.queue.borrow() {
+            let operation = begin(number, queue.event_loop()).unwrap_or_else(|error| {
+                self.0.sender.send((number, Err(error)));
+                None
+            });
+            self.0.under_way(number, operation, true);
+        }
+        number
+    }
+
+    /// Watches a lease, without keeping the loop alive.
+    pub(crate) fn watch(
+        &self,
+        begin: impl FnOnce(Box<dyn FnOnce(Option<LossReason>) + Send>) -> Operation,
+    ) -> u32 {
+        let number = self.0.next();
+        let done = self.sending(number, Outcome::Ended);
+        let operation = begin(Box::new(move |reason| done(Ok(reason))));
+        self.0.under_way(number, Some(operation), false);
+        number
+    }
+
+    /// Has a client closed at the environment's end, unless it is forgotten before.
+    pub(crate) fn keep(&self, client: &blocking::Client) -> u32 {
+        let number = self.0.next();
+        self.0.clients.borrow_mut().insert(number, client.clone());
+        number
+    }
+
+    pub(crate) fn forget(&self, number: u32) {
+        let client = self.0.clients.borrow_mut().remove(&number);
+        drop(client);
+    }
+
+    fn sending<T, F: FnOnce(T) -> Outcome + Send + 'static>(
+        &self,
+        number: u32,
+        outcome: F,
+    ) -> impl FnOnce(std::result::Result<T, Error>) + Send + 'static + use<T, F> {
+        let sender = self.0.sender.clone();
+        move |result| sender.send((number, result.map(outcome)))
+    }
+
+    pub(crate) fn done(
+        &self,
+        number: u32,
+    ) -> impl FnOnce(std::result::Result<(), Error>) + Send + 'static + use<> {
+        self.sending(number, |()| Outcome::Done)
+    }
+
+    pub(crate) fn granted(
+        &self,
+        number: u32,
+    ) -> impl FnOnce(std::result::Result<blocking::Lease, Error>) + Send + 'static + use<> {
+        self.sending(number, Outcome::Granted)
+    }
+
+    pub(crate) fn tried(
+        &self,
+        number: u32,
+    ) -> impl FnOnce(std::result::Result<Option<blocking::Lease>, Error>) + Send + 'static + use<>
+    {
+        self.sending(number, |lease: Option<_>| lease.map_or(Outcome::Busy, Outcome::Granted))
+    }
+
+    pub(crate) fn seen(
+        &self,
+        number: u32,
+    ) -> impl FnOnce(std::result::Result<Inspection, Error>) + Send + 'static + use<> {
+        self.sending(number, Outcome::Seen)
+    }
+}
+
+impl Inner {
+    /// Never 0.
+    fn next(&self) -> u32 {
+        self.last.set(self.last.get().wrapping_add(1).max(1));
+        self.last.get()
+    }
+
+    fn under_way(&self, number: u32, operation: Option<Operation>, keeps_alive: bool) {
+        let under = Under { _operation: operation, keeps_alive };
+        self.under_way.borrow_mut().insert(number, under);
+        if keeps_alive {
+            self.keeping.set(self.keeping.get() + 1);
+            if self.keeping.get() == 1 {
+                self.keep_alive(true);
+            }
+        }
+    }
+
+    /// Whether somebody waited for it.
+    fn over(&self, number: u32) -> bool {
+        let Some(under) = self.under_way.borrow_mut().remove(&number) else { return false };
+        if under.keeps_alive {
+            self.keeping.set(self.keeping.get() - 1);
+            if self.keeping.get() == 0 {
+                self.keep_alive(false);
+            }
+        }
+        true
+    }
+
+    fn keep_alive(&self, keep: bool) {
+        if let Some(watch) = &*self.watch.borrow() {
+            watch.keep_alive(keep);
+        }
+    }
+
+    /// Nothing comes any more: what is under way is given up, and every client is closed.
+    fn ended(&self) {
+        let Some(queue) = self.queue.take() else { return };
+        log::unlisten(self.listener);
+        if let Some(watch) = self.watch.take() {
+            watch.stop();
+        }
+        self.under_way.take();
+        // Before the clients are closed, which would wait for answers that nobody reads.
+        drop(queue);
+        let (told, closed) = mpsc::channel();
+        for client in self.clients.take().into_values() {
+            let told = told.clone();
+            client.begin_close(move |()| {
+                let _ = told.send(());
+            });
+        }
+        drop(told);
+        let by = Instant::now() + END_TIME;
+        while closed.recv_timeout(by.saturating_duration_since(Instant::now())).is_ok() {}
+    }
+
+    /// What has come and is waited for; what is not is dropped, a lease by giving it back.
+    fn fetch(self: &Rc<Self>) -> Vec<Delivery> {
+        let outcomes = self.queue.borrow().as_ref().map(Completions::fetch).unwrap_or_default();
+        let wanted = outcomes.into_iter().filter(|(number, _)| *number == 0 || self.over(*number));
+        wanted
+            .map(|(number, outcome)| (number, outcome.is_err(), self.delivered(outcome)))
+            .collect()
+    }
+
+    fn delivered(self: &Rc<Self>, outcome: std::result::Result<Outcome, Error>) -> Delivered {
+        match outcome {
+            Ok(Outcome::Done | Outcome::Busy) => Either5::D(None),
+            Ok(Outcome::Granted(lease)) => Either5::A(Lease::new(lease, Port(self.clone()))),
+            Ok(Outcome::Seen(seen)) => Either5::C(seen.into()),
+            Ok(Outcome::Ended(reason)) => Either5::D(reason.map(LossReason::name)),
+            Ok(Outcome::Log(record)) => Either5::E(record.into()),
+            Err(error) => Either5::B(error.into()),
+        }
+    }
+}
+
+impl Turns for Rc<Inner> {
+    fn readable(&self, env: Env) {
+        let deliveries = self.fetch();
+        if deliveries.is_empty() {
+            return;
+        }
+        if let Ok(deliver) = self.deliver.borrow_back(&env) {
+            uv::call(env, deliver.raw(), deliveries);
+        }
+    }
+
+    fn before_sleep(&self) {
+        if let Some(queue) = &*self.queue.borrow()
+            && queue.event_loop().take_unsent()
+        {
+            queue.event_loop().flush();
+        }
+    }
+
+    fn ended(&self) {
+        Inner::ended(self);
+    }
+}
