@@ -38,11 +38,7 @@ fn between(earlier: u64, later: u64) -> Duration {
 
 /// A count for `make test`, or the greater one for `make test-all` (`FENCELOCK_LONG=1`).
 fn long(count: u64, longer: u64) -> u64 {
-    if std::env::var_os("FENCELOCK_LONG").is_some_and(|value| value == "1") {
-        longer
-    } else {
-        count
-    }
+    if runner::is_long() { longer } else { count }
 }
 
 const fn millis(ms: u64) -> Duration {

@@ -72,8 +72,7 @@ impl World {
     /// Of clients that are like each other, and of callers, the first begins first.
     fn may_begin(&self, who: Who) -> bool {
         let rounds = self.setting.rounds;
-        let has_begun =
-            |c: usize, caller: usize| self.clients[c].callers[caller].rounds < rounds;
+        let has_begun = |c: usize, caller: usize| self.clients[c].callers[caller].rounds < rounds;
         let caller = usize::from(who.caller);
         if caller > 0 {
             return has_begun(who.client, caller - 1);
@@ -91,7 +90,8 @@ impl World {
                 }
                 Fault::Stall | Fault::Crash | Fault::Vanish => {
                     for (c, client) in self.clients.iter().enumerate() {
-                        let busy = client.callers.iter().any(|one| !matches!(one.doing, Doing::Idle));
+                        let busy =
+                            client.callers.iter().any(|one| !matches!(one.doing, Doing::Idle));
                         let awake = client.alive && !client.stalled && busy;
                         if awake && (fault != Fault::Stall || self.due(c) < Moment::NEVER) {
                             events.push(Event::Client(fault, c));
@@ -156,7 +156,9 @@ impl World {
                 self.ledger.beyond = true;
                 self.step_clock(STEP);
             }
-            Fault::Flush => self.lose(lab, |world| world.server.change(|keyspace| keyspace.flush())),
+            Fault::Flush => {
+                self.lose(lab, |world| world.server.change(|keyspace| keyspace.flush()))
+            }
             Fault::Evict => {
                 // The fence's record stays.
                 let lost = self.ledger.lost;
@@ -170,7 +172,9 @@ impl World {
             }
             Fault::Promote => {
                 let Some(replica) = self.replica.take() else { return };
-                self.lose(lab, |world| world.server.change(|keyspace| keyspace.go_back_to(&replica)));
+                self.lose(lab, |world| {
+                    world.server.change(|keyspace| keyspace.go_back_to(&replica))
+                });
                 self.cut_all();
             }
             Fault::Restart => {

@@ -110,11 +110,23 @@ pub(crate) struct Lease {
 /// What goes on in the background.
 #[derive(Clone, Debug, Hash)]
 pub(crate) enum Chore {
-    Withdraw { claim: Arc<Claim>, withdrawal: Withdrawal, busy: bool },
+    Withdraw {
+        claim: Arc<Claim>,
+        withdrawal: Withdrawal,
+        busy: bool,
+    },
     /// A release, repeated.
-    Repeat { lease: u8, repetition: Repetition, tries: Tries, busy: bool, at: Moment },
+    Repeat {
+        lease: u8,
+        repetition: Repetition,
+        tries: Tries,
+        busy: bool,
+        at: Moment,
+    },
     /// A caller has waited long enough: the server hears it first.
-    Goodbye { waiter: Box<Waiter<u8>> },
+    Goodbye {
+        waiter: Box<Waiter<u8>>,
+    },
 }
 
 impl Client {

@@ -96,7 +96,8 @@ fn find_path(setting: &Arc<Setting>, bug: Option<Bug>, words: &str) -> Result<Ve
     for word in words.split_whitespace() {
         let events = world.events();
         let found = events.into_iter().find(|event| event.to_string() == word);
-        let event = found.ok_or_else(|| format!("{word} can't happen behind {:?}", self::words(&path)))?;
+        let event =
+            found.ok_or_else(|| format!("{word} can't happen behind {:?}", self::words(&path)))?;
         path.push(event);
         // A rule that is broken on the way is told by whoever plays it.
         let _ = world.apply(event, &mut lab);

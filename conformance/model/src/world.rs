@@ -67,11 +67,14 @@ impl World {
         self.wires.hash(&mut hasher);
         self.ledger.hash(&mut hasher);
         self.budget.hash(&mut hasher);
-        self.replica.as_ref().map(|keyspace| {
-            let mut of_replica = DefaultHasher::new();
-            keyspace.hash(&mut of_replica);
-            of_replica.finish()
-        }).hash(&mut hasher);
+        self.replica
+            .as_ref()
+            .map(|keyspace| {
+                let mut of_replica = DefaultHasher::new();
+                keyspace.hash(&mut of_replica);
+                of_replica.finish()
+            })
+            .hash(&mut hasher);
         hasher.finish()
     }
 

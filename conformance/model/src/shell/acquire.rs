@@ -52,7 +52,8 @@ impl World {
     pub(crate) fn own_wire(&mut self, c: usize, caller: u8) -> Conn {
         let at = usize::from(caller);
         let open = self.clients[c].callers[at].wire;
-        if let Some(conn) = open.filter(|conn| self.wire(*conn).is_some_and(|wire| wire.open_here)) {
+        if let Some(conn) = open.filter(|conn| self.wire(*conn).is_some_and(|wire| wire.open_here))
+        {
             return conn;
         }
         let conn = self.open_wire(c, Line::Own(caller));

@@ -32,18 +32,13 @@ impl World {
         if let Some(wire) = self.wire(conn) {
             wire.requests.push_back(Command::Subscribe(messages));
             let purpose = Purpose::Open;
-            wire.expecting.push_back(Expected {
-                purpose,
-                sent: Moment::NEVER,
-                by: Moment::NEVER,
-            });
+            wire.expecting.push_back(Expected { purpose, sent: Moment::NEVER, by: Moment::NEVER });
         }
     }
 
     pub(crate) fn open_engine_wires(&mut self, c: usize) -> (Conn, Conn) {
         let conn = self.open_wire(c, Line::Engine);
-        let messages =
-            if self.setting.resp2 { self.open_wire(c, Line::Messages) } else { conn };
+        let messages = if self.setting.resp2 { self.open_wire(c, Line::Messages) } else { conn };
         (conn, messages)
     }
 

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
+use fencelock::LossReason;
 use fencelock::model::{
     Claim, Event, Kept, Moment, Outcome, Phase, Repetition, Settled, Term, Tries, answer_time,
     read_extend, unavailable,
 };
-use fencelock::LossReason;
 
 use super::Answered;
 use crate::client::{Chore, Doing, Lease, RESPONSE_TIMEOUT, free};
@@ -131,7 +131,8 @@ impl World {
         by: Moment,
         lab: &mut Lab,
     ) {
-        let Some(claim) = self.clients[c].leases.get(&lease).map(|lease| lease.claim.clone()) else {
+        let Some(claim) = self.clients[c].leases.get(&lease).map(|lease| lease.claim.clone())
+        else {
             return;
         };
         let call = lab.speakers[c].release(&claim);

@@ -125,7 +125,8 @@ impl World {
     /// The answers that have been waited for long enough.
     pub(crate) fn time_out(&mut self, c: usize, lab: &mut Lab) {
         let now = self.now;
-        let conns: Vec<Conn> = self.wires_of(c).filter(|(_, wire)| wire.open_here).map(|(conn, _)| conn).collect();
+        let conns: Vec<Conn> =
+            self.wires_of(c).filter(|(_, wire)| wire.open_here).map(|(conn, _)| conn).collect();
         for conn in conns {
             let Some(wire) = self.wire(conn) else { continue };
             let line = wire.line;
