@@ -88,8 +88,8 @@ pub use crate::wait::waiter::{Stage, Waiter};
 
 pub use redis::Value;
 
-use crate::backend::redis::scripts;
 use crate::backend::redis::protocol::read_error;
+use crate::backend::redis::scripts;
 use crate::error::{Error, Result};
 
 /// A script as it is sent to the server.

@@ -92,8 +92,15 @@ pub(crate) struct Attempting {
     pub(crate) since: Moment,
     pub(crate) place: Option<u64>,
     pub(crate) repeated: bool,
-    /// The wait has ended meanwhile, with a lease if not in vain.
-    pub(crate) filled: Option<Option<u8>>,
+    pub(crate) filled: Filled,
+}
+
+/// Whether the wait has ended while the caller's own attempt was under way.
+#[derive(Clone, Copy, Debug, Hash)]
+pub(crate) enum Filled {
+    NotYet,
+    Lease(u8),
+    InVain,
 }
 
 #[derive(Clone, Debug, Hash)]
@@ -110,15 +117,27 @@ pub(crate) struct Lease {
 /// What goes on in the background.
 #[derive(Clone, Debug, Hash)]
 pub(crate) enum Chore {
-    Withdraw { claim: Arc<Claim>, withdrawal: Withdrawal, busy: bool },
+    Withdraw {
+        claim: Arc<Claim>,
+        withdrawal: Withdrawal,
+        busy: bool,
+    },
     /// A release, repeated.
-    Repeat { lease: u8, repetition: Repetition, tries: Tries, busy: bool, at: Moment },
+    Repeat {
+        lease: u8,
+        repetition: Repetition,
+        tries: Tries,
+        busy: bool,
+        at: Moment,
+    },
     /// A caller has waited long enough: the server hears it first.
-    Goodbye { waiter: Box<Waiter<u8>> },
+    Goodbye {
+        waiter: Box<Waiter<u8>>,
+    },
 }
 
 impl Client {
-    pub(crate) fn new(party: &Party, rounds: u8) -> Self {
+    pub(crate) fn new(party: Party, rounds: u8) -> Self {
         let caller = Caller { doing: Doing::Idle, rounds, wire: None };
         Self {
             alive: true,

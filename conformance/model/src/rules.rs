@@ -15,7 +15,13 @@ const HEARTBEAT: std::time::Duration = std::time::Duration::from_secs(10);
 
 impl World {
     /// Looks at what a script has done to the server.
-    pub(crate) fn look(&mut self, before: &Server, call: &ScriptCall, reply: &Value, lab: &mut Lab) {
+    pub(crate) fn look(
+        &mut self,
+        before: &Server,
+        call: &ScriptCall,
+        reply: &Value,
+        lab: &mut Lab,
+    ) {
         let record = self.server.record();
         if let Some(record) = record
             && before.record() != Some(record)
@@ -40,7 +46,8 @@ impl World {
             let mut first = queue.iter().take_while(|place| place.token != holder);
             // Who leaves is not passed over.
             let leaves = (call.name == "cancel").then(|| call.token(0)).flatten();
-            let passed = first.find(|place| place.lives && (leaves.is_none() || place.token != leaves));
+            let passed =
+                first.find(|place| place.lives && (leaves.is_none() || place.token != leaves));
             if let Some(passed) = passed {
                 let passed = passed.token.as_ref().map(token_name).unwrap_or_default();
                 let got = holder.as_ref().map(token_name).unwrap_or_default();
@@ -60,10 +67,14 @@ impl World {
             // Who joins before a head that fetches the lock itself is told that it is free, and
             // asks again 50 ms later.
             let joins = (call.name == "acquire").then(|| call.token(0)).flatten();
-            let left = first.filter(|place| place.told && (joins.is_none() || place.token != joins));
+            let left =
+                first.filter(|place| place.told && (joins.is_none() || place.token != joins));
             if let Some(left) = left {
                 let left = left.token.as_ref().map(token_name).unwrap_or_default();
-                lab.broken(Rule::HandOn, format!("{} left the lock free, and {left} waiting", call.name));
+                lab.broken(
+                    Rule::HandOn,
+                    format!("{} left the lock free, and {left} waiting", call.name),
+                );
             }
         }
         match (call.name, reply) {
@@ -77,17 +88,14 @@ impl World {
     }
 
     /// A client makes a lease of what it was told.
-    pub(crate) fn note_lease(
-        &mut self,
-        token: &Token,
-        fence: u64,
-        until: Moment,
-        lab: &mut Lab,
-    ) {
+    pub(crate) fn note_lease(&mut self, token: &Token, fence: u64, until: Moment, lab: &mut Lab) {
         let name = token_name(token);
         lab.note(|| format!("    {name} has a lease with fence {fence}"));
         let Some(number) = self.ledger.number(token, fence) else {
-            lab.broken(Rule::Store, format!("{name} has the fence {fence}, which was not granted to it"));
+            lab.broken(
+                Rule::Store,
+                format!("{name} has the fence {fence}, which was not granted to it"),
+            );
             return;
         };
         self.check_deadline(token, until, lab);
@@ -99,7 +107,9 @@ impl World {
         {
             lab.broken(
                 Rule::Store,
-                format!("of the fences {seen} and {fence}, the store takes the older holder's last"),
+                format!(
+                    "of the fences {seen} and {fence}, the store takes the older holder's last"
+                ),
             );
         }
         if self.ledger.store.is_none_or(|(last, _)| number > last) {
@@ -120,7 +130,10 @@ impl World {
         let latest = valid_until(said, self.setting.ttl());
         if until > latest {
             let late = until.since(latest);
-            lab.broken(Rule::Deadline, format!("{} is believed for {late:?} too long", token_name(token)));
+            lab.broken(
+                Rule::Deadline,
+                format!("{} is believed for {late:?} too long", token_name(token)),
+            );
         }
     }
 
@@ -137,10 +150,16 @@ impl World {
                 if self.now < lease.term.valid_until() {
                     believed += 1;
                     if !self.ledger.beyond && self.server.holder() != Some(lease.claim.token) {
-                        lab.broken(Rule::Kept, format!("{name} is held, but the server has let it go"));
+                        lab.broken(
+                            Rule::Kept,
+                            format!("{name} is held, but the server has let it go"),
+                        );
                     }
                 } else if !client.stalled {
-                    lab.broken(Rule::Told, format!("the lease of {name} is over, and nobody was told"));
+                    lab.broken(
+                        Rule::Told,
+                        format!("the lease of {name} is over, and nobody was told"),
+                    );
                 }
             }
             if !client.stalled {
@@ -150,7 +169,8 @@ impl World {
         let foreign = self.ledger.foreign.filter(|&until| self.now < until);
         if let Some(until) = foreign
             && !self.ledger.beyond
-            && (!self.server.is_foreign() || self.server.lapses().is_some_and(|lapse| lapse < until))
+            && (!self.server.is_foreign()
+                || self.server.lapses().is_some_and(|lapse| lapse < until))
         {
             lab.broken(Rule::Kept, "a foreign holder's lock is cut short");
         }
@@ -166,14 +186,22 @@ impl World {
         let client = &self.clients[c];
         for caller in (0_u8..).take(client.callers.len()) {
             let rescued = match self.doing(c, caller) {
-                Doing::Attempting(_) => self.is_under_way(c, |purpose| {
-                    matches!(purpose, Purpose::Attempt { caller: of } if *of == caller)
-                }),
+                Doing::Attempting(_) => self.is_under_way(
+                    c,
+                    |purpose| matches!(purpose, Purpose::Attempt { caller: of } if *of == caller),
+                ),
                 Doing::Waiting { id } => self.is_rescued(client, c, *id),
                 _ => true,
             };
             if !rescued {
-                lab.broken(Rule::Rescue, format!("nothing will wake the waiter of {}{}", crate::wire::name(c), caller + 1));
+                lab.broken(
+                    Rule::Rescue,
+                    format!(
+                        "nothing will wake the waiter of {}{}",
+                        crate::wire::name(c),
+                        caller + 1
+                    ),
+                );
             }
         }
     }
@@ -190,7 +218,11 @@ impl World {
             Stage::Join { at } => at,
             Stage::Attempting { .. } => return room.busy && asks(),
         };
-        if room.busy { asks() } else { room.next <= look.max(self.now) && look <= self.now + HEARTBEAT }
+        if room.busy {
+            asks()
+        } else {
+            room.next <= look.max(self.now) && look <= self.now + HEARTBEAT
+        }
     }
 
     /// When nothing is on its way, what stands at the server is somebody's.

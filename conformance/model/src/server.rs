@@ -192,8 +192,7 @@ impl Runner {
             return (ran.reply.clone(), ran.published.clone());
         }
         let mut keyspace = (*server.keyspace).clone();
-        let (reply, published) =
-            self.scripts.run(&mut keyspace, call.sha1, &call.keys, &call.args);
+        let (reply, published) = self.scripts.run(&mut keyspace, call.sha1, &call.keys, &call.args);
         server.put(Arc::new(keyspace));
         let published: Arc<[Published]> = published.into();
         if self.remembered.len() >= REMEMBERED {

@@ -50,16 +50,20 @@ pub(crate) fn searched() -> Vec<Arc<Setting>> {
         setting("two clients on a bad network", vec![PARTY, PARTY], NETWORK),
         Setting {
             budget: 2,
-            ..setting("two clients in two troubles", vec![PARTY, PARTY], &[
-                Slow, Cut, Reset, Stall, Crash,
-            ])
+            ..setting(
+                "two clients in two troubles",
+                vec![PARTY, PARTY],
+                &[Slow, Cut, Reset, Stall, Crash],
+            )
         },
         Setting {
             patiences: ANY,
             push_first: true,
-            ..setting("two who change their minds", vec![PARTY, PARTY], &[
-                GiveUp, Discard, Abandon, Renew, Reset,
-            ])
+            ..setting(
+                "two who change their minds",
+                vec![PARTY, PARTY],
+                &[GiveUp, Discard, Abandon, Renew, Reset],
+            )
         },
         Setting {
             budget: 2,
@@ -73,9 +77,11 @@ pub(crate) fn searched() -> Vec<Arc<Setting>> {
         Setting {
             budget: 2,
             rounds: 2,
-            ..setting("a server that forgets", vec![plain, plain], &[
-                Back, Forward, Flush, Evict, EvictQueue, Promote, Restart,
-            ])
+            ..setting(
+                "a server that forgets",
+                vec![plain, plain],
+                &[Back, Forward, Flush, Evict, EvictQueue, Promote, Restart],
+            )
         },
         Setting {
             budget: 2,
@@ -86,9 +92,11 @@ pub(crate) fn searched() -> Vec<Arc<Setting>> {
             budget: 2,
             ..setting("a foreign holder", vec![plain, plain], &[Foreign, Back, Crash])
         },
-        setting("three clients", vec![PARTY, PARTY, PARTY], &[
-            Slow, Reset, Stall, Crash, Vanish, GiveUp,
-        ]),
+        setting(
+            "three clients",
+            vec![PARTY, PARTY, PARTY],
+            &[Slow, Reset, Stall, Crash, Vanish, GiveUp],
+        ),
         Setting {
             budget: 2,
             ..setting("the dead in the queue", vec![PARTY, PARTY], &[Ghosts, Vanish, GiveUp])
@@ -128,7 +136,11 @@ pub(crate) fn walked() -> Vec<Arc<Setting>> {
             budget: 10,
             ttl_ms: SHORT,
             resp2: true,
-            ..setting("three clients, anything inside the promise", vec![PARTY, PARTY, DEAF], INSIDE)
+            ..setting(
+                "three clients, anything inside the promise",
+                vec![PARTY, PARTY, DEAF],
+                INSIDE,
+            )
         },
         Setting {
             patiences: ANY,
@@ -141,7 +153,11 @@ pub(crate) fn walked() -> Vec<Arc<Setting>> {
             patiences: ANY,
             rounds: 6,
             budget: 12,
-            ..setting("two clients, anything at all", vec![PARTY, Party { renew: false, ..PARTY }], ALL)
+            ..setting(
+                "two clients, anything at all",
+                vec![PARTY, Party { renew: false, ..PARTY }],
+                ALL,
+            )
         },
     ];
     settings.into_iter().map(Arc::new).collect()

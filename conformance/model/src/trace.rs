@@ -16,7 +16,7 @@ pub(crate) fn value(reply: &Value) -> String {
         Value::BulkString(text) => String::from_utf8_lossy(text).into_owned(),
         Value::Int(number) => number.to_string(),
         Value::Array(parts) => {
-            let parts: Vec<String> = parts.iter().map(crate::trace::value).collect();
+            let parts: Vec<String> = parts.iter().map(value).collect();
             format!("[{}]", parts.join(" "))
         }
         other => format!("{other:?}").chars().take(100).collect(),
@@ -96,7 +96,8 @@ fn find_path(setting: &Arc<Setting>, bug: Option<Bug>, words: &str) -> Result<Ve
     for word in words.split_whitespace() {
         let events = world.events();
         let found = events.into_iter().find(|event| event.to_string() == word);
-        let event = found.ok_or_else(|| format!("{word} can't happen behind {:?}", self::words(&path)))?;
+        let event =
+            found.ok_or_else(|| format!("{word} can't happen behind {:?}", self::words(&path)))?;
         path.push(event);
         // A rule that is broken on the way is told by whoever plays it.
         let _ = world.apply(event, &mut lab);

@@ -33,7 +33,7 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new(setting: &Arc<Setting>) -> Self {
-        let clients = setting.parties.iter().map(|party| Client::new(party, setting.rounds));
+        let clients = setting.parties.iter().map(|party| Client::new(*party, setting.rounds));
         let mut world = Self {
             now: START,
             server: Server::new(),
@@ -67,11 +67,14 @@ impl World {
         self.wires.hash(&mut hasher);
         self.ledger.hash(&mut hasher);
         self.budget.hash(&mut hasher);
-        self.replica.as_ref().map(|keyspace| {
-            let mut of_replica = DefaultHasher::new();
-            keyspace.hash(&mut of_replica);
-            of_replica.finish()
-        }).hash(&mut hasher);
+        self.replica
+            .as_ref()
+            .map(|keyspace| {
+                let mut of_replica = DefaultHasher::new();
+                keyspace.hash(&mut of_replica);
+                of_replica.finish()
+            })
+            .hash(&mut hasher);
         hasher.finish()
     }
 

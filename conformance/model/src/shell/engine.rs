@@ -2,7 +2,6 @@
 
 use fencelock::model::{Moment, unavailable};
 
-use super::Answered;
 use crate::client::{Chore, Link};
 use crate::lab::{Lab, Seen};
 use crate::wire::{Command, Conn, Expected, Line, Purpose, ScriptCall};
@@ -32,23 +31,18 @@ impl World {
         if let Some(wire) = self.wire(conn) {
             wire.requests.push_back(Command::Subscribe(messages));
             let purpose = Purpose::Open;
-            wire.expecting.push_back(Expected {
-                purpose,
-                sent: Moment::NEVER,
-                by: Moment::NEVER,
-            });
+            wire.expecting.push_back(Expected { purpose, sent: Moment::NEVER, by: Moment::NEVER });
         }
     }
 
     pub(crate) fn open_engine_wires(&mut self, c: usize) -> (Conn, Conn) {
         let conn = self.open_wire(c, Line::Engine);
-        let messages =
-            if self.setting.resp2 { self.open_wire(c, Line::Messages) } else { conn };
+        let messages = if self.setting.resp2 { self.open_wire(c, Line::Messages) } else { conn };
         (conn, messages)
     }
 
     /// The connection that is being opened is open, or can't be.
-    pub(super) fn opened(&mut self, c: usize, conn: Conn, answer: Answered, lab: &mut Lab) {
+    pub(super) fn opened(&mut self, c: usize, conn: Conn, open: bool, lab: &mut Lab) {
         let mode = self.setting.parties[c].mode;
         let messages = self.messages_of(conn);
         let broken = !self.wire(messages).is_some_and(|wire| wire.open_here);
@@ -57,7 +51,7 @@ impl World {
             return;
         }
         client.engine.opening = None;
-        if answer.is_ok() {
+        if open {
             client.engine.link = Some(Link { conn, messages, mode, broken });
             let waiting = std::mem::take(&mut client.engine.waiting);
             for expected in waiting {
