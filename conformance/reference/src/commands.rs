@@ -70,6 +70,10 @@ struct Rule {
     run: fn(&mut Call<'_>) -> Outcome,
 }
 
+#[expect(
+    clippy::redundant_closure_for_method_calls,
+    reason = "a method of `Call<'a>` itself is of one lifetime"
+)]
 fn rule(name: &[u8]) -> Option<Rule> {
     type Run = fn(&mut Call<'_>) -> Outcome;
     let rule = |arity, (write, deny_oom), run: Run| Some(Rule { arity, write, deny_oom, run });
@@ -78,11 +82,11 @@ fn rule(name: &[u8]) -> Option<Rule> {
         b"GET" => rule(2, read, |call| call.get()),
         b"SET" => rule(-3, grow, |call| call.set()),
         b"INCR" => rule(2, grow, |call| call.incr()),
-        b"DEL" => rule(-2, write, |call| call.del()),
-        b"EXISTS" => rule(-2, read, |call| call.exists()),
-        b"PTTL" => rule(2, read, |call| call.pttl()),
+        b"DEL" => rule(-2, write, |call| Ok(call.del())),
+        b"EXISTS" => rule(-2, read, |call| Ok(call.exists())),
+        b"PTTL" => rule(2, read, |call| Ok(call.pttl())),
         b"PEXPIRE" => rule(-3, write, |call| call.pexpire()),
-        b"TIME" => rule(1, read, |call| call.time()),
+        b"TIME" => rule(1, read, |call| Ok(call.time())),
         b"HGET" => rule(3, read, |call| call.hget()),
         b"HMGET" => rule(-3, read, |call| call.hmget()),
         b"HEXISTS" => rule(3, read, |call| call.hexists()),
@@ -333,18 +337,18 @@ impl<'a> Call<'a> {
         length(count)
     }
 
-    fn del(&mut self) -> Outcome {
-        Ok(self.count_keys(|keyspace, key| keyspace.keys.remove(key).is_some()))
+    fn del(&mut self) -> Reply {
+        self.count_keys(|keyspace, key| keyspace.keys.remove(key).is_some())
     }
 
-    fn exists(&mut self) -> Outcome {
-        Ok(self.count_keys(|keyspace, key| keyspace.keys.contains_key(key)))
+    fn exists(&mut self) -> Reply {
+        self.count_keys(|keyspace, key| keyspace.keys.contains_key(key))
     }
 
-    fn pttl(&mut self) -> Outcome {
+    fn pttl(&mut self) -> Reply {
         let now = self.keyspace.now_ms();
         let entry = self.keyspace.keys.get(self.key());
-        Ok(Reply::Int(entry.map_or(-2, |entry| entry.expires.map_or(-1, |last| last - now))))
+        Reply::Int(entry.map_or(-2, |entry| entry.expires.map_or(-1, |last| last - now)))
     }
 
     fn pexpire(&mut self) -> Outcome {
@@ -363,10 +367,10 @@ impl<'a> Call<'a> {
         Ok(Reply::Int(1))
     }
 
-    fn time(&mut self) -> Outcome {
+    fn time(&mut self) -> Reply {
         let now = self.keyspace.now_us();
         let part = |number: i64| Reply::text(number.to_string().as_bytes());
-        Ok(Reply::Array(vec![part(now.div_euclid(1_000_000)), part(now.rem_euclid(1_000_000))]))
+        Reply::Array(vec![part(now.div_euclid(1_000_000)), part(now.rem_euclid(1_000_000))])
     }
 
     fn hget(&mut self) -> Outcome {

@@ -15,7 +15,7 @@ use crate::keyspace::{Bytes, Keyspace, Published};
 /// One Lua state with the scripts in it, compiled. It keeps nothing from one run to the next.
 pub struct Scripts {
     lua: Lua,
-    scripts: Vec<Compiled>,
+    compiled: Vec<Compiled>,
     session: Rc<RefCell<Session>>,
 }
 
@@ -53,7 +53,7 @@ impl std::error::Error for Raised {}
 
 impl fmt::Debug for Scripts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names: Vec<_> = self.scripts.iter().map(|script| script.name).collect();
+        let names: Vec<_> = self.compiled.iter().map(|script| script.name).collect();
         f.debug_tuple("Scripts").field(&names).finish()
     }
 }
@@ -89,11 +89,11 @@ impl Scripts {
                 let run = lua.load(text).set_name(CHUNK).into_function()?;
                 Ok(Compiled { name: script.name, sha1: script.sha1, run })
             });
-            let scripts = scripts.collect::<mlua::Result<_>>()?;
-            Ok((lua, scripts))
+            let compiled = scripts.collect::<mlua::Result<_>>()?;
+            Ok((lua, compiled))
         });
         match made {
-            Ok((lua, scripts)) => Self { lua, scripts, session },
+            Ok((lua, compiled)) => Self { lua, compiled, session },
             Err(error) => panic!("the scripts can't be compiled: {error}"),
         }
     }
@@ -107,7 +107,7 @@ impl Scripts {
         keys: &[K],
         args: &[A],
     ) -> (Value, Vec<Published>) {
-        let Some(script) = self.scripts.iter().find(|script| script.sha1 == sha1) else {
+        let Some(script) = self.compiled.iter().find(|script| script.sha1 == sha1) else {
             panic!("no script has the hash {sha1}");
         };
         self.call(keyspace, &script.run, script.name, keys, args)
@@ -185,14 +185,14 @@ fn prepare(session: &Rc<RefCell<Session>>) -> mlua::Result<Lua> {
     let lua = Lua::new_with(libraries, LuaOptions::default())?;
     let globals = lua.globals();
     let redis = lua.create_table()?;
-    let at_call = Rc::clone(session);
-    let call = move |lua: &Lua, args: MultiValue| match command(&at_call, &args)? {
+    let calls = Rc::clone(session);
+    let call = move |lua: &Lua, args: MultiValue| match command(&calls, &args)? {
         Reply::Error(message) => Err(mlua::Error::external(Raised(message))),
         reply => to_lua(lua, reply),
     };
     redis.set("call", lua.create_function(call)?)?;
-    let at_pcall = Rc::clone(session);
-    let pcall = move |lua: &Lua, args: MultiValue| to_lua(lua, command(&at_pcall, &args)?);
+    let protected = Rc::clone(session);
+    let pcall = move |lua: &Lua, args: MultiValue| to_lua(lua, command(&protected, &args)?);
     redis.set("pcall", lua.create_function(pcall)?)?;
     let error_reply = |lua: &Lua, message: String| {
         let message = message.strip_prefix('-').unwrap_or(&message);

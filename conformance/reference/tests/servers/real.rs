@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use fencelock::model;
-use fencelock_reference::{Connection, Published};
+use fencelock_reference::{Connection, Published, Server};
 use fencelock_testserver::TestServer;
 use redis::{Cmd, ConnectionLike, Value};
 
@@ -231,4 +231,31 @@ pub(crate) fn heard(published: &[Published]) -> Heard {
         }
     }
     heard
+}
+
+impl Server for Real {
+    fn set_clock(&mut self, now_us: i64) {
+        Self::set_clock(self, now_us);
+    }
+
+    fn run(&mut self, sha1: &str, keys: &[&str], args: &[String]) -> Value {
+        Self::run(self, sha1, keys, args)
+    }
+
+    fn command(&mut self, words: &[&str]) -> Value {
+        Self::command(self, words)
+    }
+
+    fn listen(&mut self, connection: Connection, channel: &str, listens: bool) {
+        if listens {
+            self.subscribe(connection, "SUBSCRIBE", channel.as_bytes());
+        } else {
+            self.unsubscribe(connection, "UNSUBSCRIBE", channel.as_bytes());
+        }
+    }
+
+    fn heard(&mut self) -> Vec<(Connection, Vec<u8>)> {
+        let heard = Self::heard(self).into_iter();
+        heard.flat_map(|(to, heard)| heard.into_iter().map(move |(_, said)| (to, said))).collect()
+    }
 }

@@ -7,9 +7,6 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-/// When every sequence begins, in µs.
-pub(crate) const START_US: i64 = 1_764_000_000_123_456;
-
 const LOCKS: [[&str; 4]; 2] =
     [["a", "{a}:fl:f", "{a}:fl:q", "{a}:fl:w"], ["{t}b", "{t}b:flt:f", "{t}b:flt:q", "{t}b:flt:w"]];
 
@@ -40,8 +37,8 @@ impl fmt::Debug for Word {
     }
 }
 
-fn word(word: impl ToString) -> Word {
-    Word(word.to_string().into_bytes())
+fn word(word: &str) -> Word {
+    Word(word.as_bytes().to_vec())
 }
 
 /// A client's channel.
@@ -132,7 +129,7 @@ fn script(old: bool) -> impl Strategy<Value = Op> {
     ];
     let lock = select(&[0, 0, 0, 1][..]);
     (lock, what).prop_map(|(lock, (name, count, args))| {
-        Op::Script(name, LOCKS[lock][..count].iter().map(word).collect(), args)
+        Op::Script(name, LOCKS[lock][..count].iter().map(|key| word(key)).collect(), args)
     })
 }
 
@@ -162,42 +159,64 @@ fn listening(old: bool) -> impl Strategy<Value = Op> {
     ]
 }
 
+fn key() -> impl Strategy<Value = Word> + Clone {
+    any_of(&[
+        "a",
+        "a",
+        "{a}:fl:f",
+        "{a}:fl:f",
+        "{a}:fl:q",
+        "{a}:fl:w",
+        "{t}b",
+        "{t}b:flt:w",
+        "x",
+        "x",
+    ])
+}
+
+fn life() -> impl Strategy<Value = Word> + Clone {
+    any_of(&["-5", "0", "1", "50", "1000", "30000", "9223372036854775807", "abc", "01", "+1"])
+}
+
+fn value() -> impl Strategy<Value = Word> + Clone {
+    any_of(&[
+        TOKENS[0],
+        TOKENS[5],
+        "7",
+        "9223372036854775807",
+        "9007199254740991 1000 fl1-AAAAAAAAAAAAAAAAAAAAAA l",
+        "9007199254740989 1000 fl1-AAAAAAAAAAAAAAAAAAAAAA ",
+        "1864000000000000 50 fl1-BBBBBBBBBBBBBBBBBBBBBB two words",
+        "12345678901234567 1000 foreign ",
+        "1764000000 1000 fl1-CCCCCCCCCCCCCCCCCCCCCC",
+        "no record",
+    ])
+}
+
+fn set() -> impl Strategy<Value = Vec<Word>> {
+    let set = (key(), value(), life());
+    set.prop_flat_map(|(key, value, life)| {
+        let tails: Vec<Vec<Word>> = vec![
+            vec![],
+            vec![word("NX"), word("PX"), life.clone()],
+            vec![word("PX"), life.clone()],
+            vec![word("px"), life, word("get")],
+            vec![word("KEEPTTL")],
+            vec![word("GET")],
+            vec![word("KEEPTTL"), word("PX"), word("5")],
+            vec![word("PX")],
+        ];
+        select(tails).prop_map(move |tail| {
+            [word("SET"), key.clone(), value.clone()].into_iter().chain(tail).collect()
+        })
+    })
+}
+
 /// Commands of foreigners, and of scripts that are not ours.
 fn command() -> impl Strategy<Value = Vec<Word>> {
-    let key = || {
-        any_of(&[
-            "a",
-            "a",
-            "{a}:fl:f",
-            "{a}:fl:f",
-            "{a}:fl:q",
-            "{a}:fl:w",
-            "{t}b",
-            "{t}b:flt:w",
-            "x",
-            "x",
-        ])
-    };
-    let life = || {
-        any_of(&["-5", "0", "1", "50", "1000", "30000", "9223372036854775807", "abc", "01", "+1"])
-    };
     let member = || any_of(&[TOKENS[0], TOKENS[1], TOKENS[2], "@c0", "@c1", "m"]);
     let score = || any_of(&["-1", "0", "1", "1", "2", "30"]);
     let index = || any_of(&["-9", "-2", "-1", "0", "1", "2", "9"]);
-    let value = || {
-        any_of(&[
-            TOKENS[0],
-            TOKENS[5],
-            "7",
-            "9223372036854775807",
-            "9007199254740991 1000 fl1-AAAAAAAAAAAAAAAAAAAAAA l",
-            "9007199254740989 1000 fl1-AAAAAAAAAAAAAAAAAAAAAA ",
-            "1864000000000000 50 fl1-BBBBBBBBBBBBBBBBBBBBBB two words",
-            "12345678901234567 1000 foreign ",
-            "1764000000 1000 fl1-CCCCCCCCCCCCCCCCCCCCCC",
-            "no record",
-        ])
-    };
     let entry = || {
         any_of(&[
             "c0 1000 P label",
@@ -212,22 +231,6 @@ fn command() -> impl Strategy<Value = Vec<Word>> {
     let channel = || any_of(&["fl:c:c0", "fl:c:c1"]);
     let one = |name| key().prop_map(move |key| vec![word(name), key]);
     let two = |name| (key(), member()).prop_map(move |(key, member)| vec![word(name), key, member]);
-    let set = (key(), value(), life());
-    let set = set.prop_flat_map(|(key, value, life)| {
-        let tails: Vec<Vec<Word>> = vec![
-            vec![],
-            vec![word("NX"), word("PX"), life.clone()],
-            vec![word("PX"), life.clone()],
-            vec![word("px"), life, word("get")],
-            vec![word("KEEPTTL")],
-            vec![word("GET")],
-            vec![word("KEEPTTL"), word("PX"), word("5")],
-            vec![word("PX")],
-        ];
-        select(tails).prop_map(move |tail| {
-            [word("SET"), key.clone(), value.clone()].into_iter().chain(tail).collect()
-        })
-    });
     let of_keys = prop_oneof![
         one("GET"),
         one("INCR"),
@@ -272,7 +275,7 @@ fn command() -> impl Strategy<Value = Vec<Word>> {
             [word("PUBSUB"), word("numsub")].into_iter().chain(channels).collect()
         }),
     ];
-    prop_oneof![4 => set, 4 => of_keys, 3 => of_hashes, 3 => of_zsets, 1 => of_channels]
+    prop_oneof![4 => set(), 4 => of_keys, 3 => of_hashes, 3 => of_zsets, 1 => of_channels]
 }
 
 pub(crate) fn sequence(old: bool) -> impl Strategy<Value = Vec<Op>> {

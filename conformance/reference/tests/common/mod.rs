@@ -1,3 +1,0 @@
-//! What the tests on real servers have in common.
-
-pub(crate) mod real;
