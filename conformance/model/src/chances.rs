@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use fencelock::model::{Moment, valid_until};
 
+use fencelock_reference::Keyspace;
+
 use crate::client::Doing;
 use crate::event::{Event, Way, Who};
 use crate::lab::{Lab, Seen};
@@ -156,9 +158,7 @@ impl World {
                 self.ledger.beyond = true;
                 self.step_clock(STEP);
             }
-            Fault::Flush => {
-                self.lose(lab, |world| world.server.change(|keyspace| keyspace.flush()))
-            }
+            Fault::Flush => self.lose(lab, |world| world.server.change(Keyspace::flush)),
             Fault::Evict => {
                 // The fence's record stays.
                 let lost = self.ledger.lost;
@@ -173,12 +173,12 @@ impl World {
             Fault::Promote => {
                 let Some(replica) = self.replica.take() else { return };
                 self.lose(lab, |world| {
-                    world.server.change(|keyspace| keyspace.go_back_to(&replica))
+                    world.server.change(|keyspace| keyspace.go_back_to(&replica));
                 });
                 self.cut_all();
             }
             Fault::Restart => {
-                self.lose(lab, |world| world.server.change(|keyspace| keyspace.flush()));
+                self.lose(lab, |world| world.server.change(Keyspace::flush));
                 self.cut_all();
             }
             Fault::Full => self.server.change(|keyspace| keyspace.set_out_of_memory(true)),
@@ -257,10 +257,11 @@ fn wire_troubles(fault: Fault, conn: Conn, wire: &Wire, events: &mut Vec<Event>)
             }
         }
         Fault::Drop | Fault::Twice if message => events.push(Event::Wire(fault, conn, Way::Back)),
-        Fault::Cut | Fault::Reset if !idle || !matches!(wire.line, Line::Own(_)) => {
-            if fault == Fault::Reset || wire.open_there {
-                events.push(Event::Wire(fault, conn, Way::Both));
-            }
+        Fault::Cut | Fault::Reset
+            if (!idle || !matches!(wire.line, Line::Own(_)))
+                && (fault == Fault::Reset || wire.open_there) =>
+        {
+            events.push(Event::Wire(fault, conn, Way::Both));
         }
         _ => {}
     }

@@ -92,8 +92,15 @@ pub(crate) struct Attempting {
     pub(crate) since: Moment,
     pub(crate) place: Option<u64>,
     pub(crate) repeated: bool,
-    /// The wait has ended meanwhile, with a lease if not in vain.
-    pub(crate) filled: Option<Option<u8>>,
+    pub(crate) filled: Filled,
+}
+
+/// Whether the wait has ended while the caller's own attempt was under way.
+#[derive(Clone, Copy, Debug, Hash)]
+pub(crate) enum Filled {
+    NotYet,
+    Lease(u8),
+    InVain,
 }
 
 #[derive(Clone, Debug, Hash)]
@@ -130,7 +137,7 @@ pub(crate) enum Chore {
 }
 
 impl Client {
-    pub(crate) fn new(party: &Party, rounds: u8) -> Self {
+    pub(crate) fn new(party: Party, rounds: u8) -> Self {
         let caller = Caller { doing: Doing::Idle, rounds, wire: None };
         Self {
             alive: true,

@@ -4,6 +4,7 @@ use fencelock::model::{Moment, Token};
 
 /// What the rules remember of a path.
 #[derive(Clone, Debug, Default, Hash)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(crate) struct Ledger {
     /// Every grant that the server made, in order.
     pub(crate) grants: Vec<Grant>,

@@ -216,7 +216,7 @@ impl World {
         let look = match stage {
             Stage::Queued { look_at, .. } => look_at,
             Stage::Join { at } => at,
-            Stage::Attempting { .. } => return room.busy && asks(),
+            Stage::Attempting => return room.busy && asks(),
         };
         if room.busy {
             asks()

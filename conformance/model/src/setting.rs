@@ -72,13 +72,6 @@ pub(crate) enum Fault {
     Foreign,
 }
 
-impl Fault {
-    /// What nobody's network or server does.
-    pub(crate) const fn is_wish(self) -> bool {
-        matches!(self, Self::GiveUp | Self::Discard | Self::Abandon | Self::Renew)
-    }
-}
-
 /// What a search looks at.
 #[derive(Clone, Debug)]
 pub(crate) struct Setting {

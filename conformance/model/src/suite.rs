@@ -116,6 +116,15 @@ pub(crate) fn searched() -> Vec<Arc<Setting>> {
                 &[Slow, Cut, Stall],
             )
         },
+        Setting {
+            budget: 2,
+            resp2: true,
+            ..setting(
+                "one who gives up while its connection is replaced",
+                vec![PARTY, Party { connected: false, ..PARTY }],
+                &[Reset, Stall, GiveUp],
+            )
+        },
     ];
     settings.into_iter().map(Arc::new).collect()
 }

@@ -16,7 +16,7 @@ pub(crate) fn value(reply: &Value) -> String {
         Value::BulkString(text) => String::from_utf8_lossy(text).into_owned(),
         Value::Int(number) => number.to_string(),
         Value::Array(parts) => {
-            let parts: Vec<String> = parts.iter().map(crate::trace::value).collect();
+            let parts: Vec<String> = parts.iter().map(value).collect();
             format!("[{}]", parts.join(" "))
         }
         other => format!("{other:?}").chars().take(100).collect(),

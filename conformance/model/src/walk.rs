@@ -33,7 +33,7 @@ impl Dice {
 pub(crate) fn walk(setting: &Arc<Setting>, seed: u64, paths: u64) -> Report {
     let began = Instant::now();
     let mut lab = Lab::new(setting, None);
-    let mut seen = HashSet::new();
+    let mut states = HashSet::new();
     let (mut transitions, mut longest, mut found) = (0, 0, None);
     let mut walked = seed;
     for own in seed..seed + paths {
@@ -56,7 +56,7 @@ pub(crate) fn walk(setting: &Arc<Setting>, seed: u64, paths: u64) -> Report {
             let event = fitting[dice.roll(fitting.len())];
             path.push(event);
             outcome = world.apply(event, &mut lab);
-            seen.insert(world.number());
+            states.insert(world.number());
             transitions += 1;
         }
         longest = longest.max(path.len());
@@ -68,7 +68,7 @@ pub(crate) fn walk(setting: &Arc<Setting>, seed: u64, paths: u64) -> Report {
     }
     Report {
         name: format!("{}, seeds {seed} to {walked}", setting.name),
-        states: seen.len() as u64,
+        states: states.len() as u64,
         transitions,
         depth: longest,
         budget: setting.budget,

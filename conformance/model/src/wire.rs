@@ -48,6 +48,7 @@ pub(crate) enum Line {
 
 /// A connection.
 #[derive(Clone, Debug, Hash)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(crate) struct Wire {
     pub(crate) line: Line,
     pub(crate) requests: VecDeque<Command>,
@@ -176,13 +177,22 @@ pub(crate) enum Purpose {
     /// The withdrawal of an attempt that was given up, behind it on its connection.
     Behind { claim: Arc<Claim> },
     /// A holder's release.
-    Release { caller: u8, lease: u8, lost: Option<LossReason>, tries: Tries },
+    Release(Releasing),
     /// A room's request.
     Room(Task),
     /// A lease's extension.
     Extend { claim: Arc<Claim> },
     /// What a chore has sent.
     Chore { number: u8, claim: Arc<Claim> },
+}
+
+/// A holder's release.
+#[derive(Clone, Copy, Debug, Hash)]
+pub(crate) struct Releasing {
+    pub(crate) caller: u8,
+    pub(crate) lease: u8,
+    pub(crate) lost: Option<LossReason>,
+    pub(crate) tries: Tries,
 }
 
 /// A token as people read it.

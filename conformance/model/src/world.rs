@@ -33,7 +33,7 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new(setting: &Arc<Setting>) -> Self {
-        let clients = setting.parties.iter().map(|party| Client::new(party, setting.rounds));
+        let clients = setting.parties.iter().map(|party| Client::new(*party, setting.rounds));
         let mut world = Self {
             now: START,
             server: Server::new(),

@@ -57,7 +57,7 @@ fn control(control: Control) -> Result<(), Failed> {
 }
 
 /// Paths that broke a rule once, with the bug that they showed.
-const ONCE_BROKEN: [(&str, &str, &str); 2] = [
+const ONCE_BROKEN: [(&str, &str, &str); 3] = [
     (
         "the first request of a try_acquire arrives after the second was told 'busy'",
         "two who change their minds",
@@ -69,6 +69,13 @@ const ONCE_BROKEN: [(&str, &str, &str); 2] = [
         "two of one process, and one who connects late",
         "try:B1 slow-requests:B.1 advance try:A1 execute:A.2 receive:A.2 execute:B.2 release:A1 \
          execute:A.2 execute:B.1 receive:A.2 receive:B.2",
+    ),
+    (
+        "a withdrawal on a new connection overtakes the engine's own request on the old one",
+        "one who gives up while its connection is replaced",
+        "acquire:A1 execute:A.3 acquire:B1 execute:B.1 receive:B.1 execute:B.2 receive:B.2 \
+         reset:B.3 notice:B.3 giveup:B1 execute:B.4 receive:B.4 execute:B.4 receive:A.3 \
+         execute:B.2 receive:B.2 receive:B.4",
     ),
 ];
 

@@ -190,8 +190,10 @@ impl<C> Table<C> {
     pub fn leave(&mut self, id: u64) -> Option<Effect<C>> {
         let waiter = self.remove(id)?;
         // What the caller itself has sent is withdrawn behind it by the backend.
-        (waiter.in_room && !waiter.nothing_sent())
-            .then_some(Effect::Withdraw { claim: waiter.claim, straggling: waiter.unsure })
+        (waiter.in_room && !waiter.nothing_sent()).then(|| {
+            let straggling = waiter.straggles();
+            Effect::Withdraw { claim: waiter.claim, straggling }
+        })
     }
 
     /// A message says that a claim was granted. `kept` tells whether a token is a lease's.
@@ -218,8 +220,7 @@ impl<C> Table<C> {
         }
         let waiter = self.remove(id)?;
         // The message may have overtaken a request that the room repeats.
-        let asking = waiter.in_room && matches!(waiter.stage, Stage::Attempting);
-        let straggler = asking || waiter.unsure;
+        let straggler = waiter.straggles();
         Some(Effect::Lease { waiter, fence, valid_until, straggler })
     }
 

@@ -1,6 +1,7 @@
 //! What the table makes of moments that no test with a real clock can wait for.
 
 use super::*;
+use crate::backend::withdrawal::Withdrawal;
 use crate::clock::valid_until;
 
 const TTL: Duration = Duration::from_secs(10);
@@ -58,6 +59,27 @@ fn a_grant_of_an_unsure_token_expects_a_straggler() {
     let granted = Answer::Granted { fence: 5, valid_until: valid_until(START, TTL) };
     let effects = table.apply(task.answered(Ok(vec![granted])), START, Token::generate);
     assert!(matches!(effects[..], [Effect::Lease { straggler: true, .. }]), "{effects:?}");
+}
+
+#[test]
+fn who_leaves_while_the_room_asks_may_be_overtaken_by_the_withdrawal() {
+    let mut table = Table::default();
+    let until = START + Duration::from_secs(1);
+    for gives_up in [true, false] {
+        let (id, _) = enter(&mut table, until);
+        table.stay(id, &Ok(Answer::Busy), START, Token::generate);
+        assert!(matches!(plan(&mut table, START).task, Some(Task::Join { .. })));
+        // The engine's connection may be another by now than the one that was asked on.
+        if gives_up {
+            let left = table.leave(id);
+            assert!(matches!(left, Some(Effect::Withdraw { straggling: true, .. })), "{left:?}");
+        } else {
+            let effects = table.plan("a", until, false).unwrap().effects;
+            let [Effect::Expire(waiter)] = &effects[..] else { panic!("{effects:?}") };
+            let (_, withdrawal) = waiter.clone().expired(true, until);
+            assert_eq!(withdrawal, Some(Withdrawal::late(TTL, until)));
+        }
+    }
 }
 
 #[test]

@@ -113,6 +113,12 @@ impl<C> Waiter<C> {
         matches!(self.stage, Stage::Join { .. }) && !self.unsure
     }
 
+    /// Whether a request with this token may still arrive behind its withdrawal: on a connection
+    /// that broke, or, the room's own, on one that was replaced meanwhile.
+    pub(super) fn straggles(&self) -> bool {
+        self.unsure || self.in_room && matches!(self.stage, Stage::Attempting)
+    }
+
     /// The place in the queue that it has or had, 0 for none.
     fn ticket(&self) -> u64 {
         match self.stage {
@@ -232,8 +238,8 @@ impl<C> Waiter<C> {
     pub fn expired(&mut self, heard: bool, now: Moment) -> (Error, Option<Withdrawal>) {
         let error = self.trouble.take().unwrap_or_else(|| timed_out(now.since(self.since)));
         let ttl = self.claim.ttl();
-        let withdrawal = match (heard, self.unsure) {
-            (false, unsure) => Some(Withdrawal::new(ttl, unsure, now)),
+        let withdrawal = match (heard, self.straggles()) {
+            (false, straggles) => Some(Withdrawal::new(ttl, straggles, now)),
             (true, true) => Some(Withdrawal::late(ttl, now)),
             (true, false) => None,
         };

@@ -7,7 +7,7 @@ use fencelock::Error;
 use fencelock::model::{Answer, Claim, Decision, Effect, Moment, Patience, Stage, read_acquire};
 
 use super::Answered;
-use crate::client::{Attempting, Doing, LOCK, RESPONSE_TIMEOUT, wait_name};
+use crate::client::{Attempting, Doing, Filled, LOCK, RESPONSE_TIMEOUT, wait_name};
 use crate::event::Who;
 use crate::lab::{Lab, Seen, Slip};
 use crate::wire::{Conn, Expected, Line, Purpose, ScriptCall};
@@ -32,8 +32,14 @@ impl World {
             .queues(client.usable().is_some())
             .then(|| client.table.enter(&claim, wait, until, now));
         let caller = &mut client.callers[at];
-        let attempting =
-            Attempting { claim, patience, since: now, place, repeated: false, filled: None };
+        let attempting = Attempting {
+            claim,
+            patience,
+            since: now,
+            place,
+            repeated: false,
+            filled: Filled::NotYet,
+        };
         caller.doing = Doing::Attempting(attempting.clone());
         self.attempt(c, who.caller, &attempting, lab);
         self.tend(c, lab);
@@ -151,10 +157,10 @@ impl World {
     /// The wait that the caller has entered was ended by a message.
     fn filled(&mut self, c: usize, caller: u8, attempting: &Attempting, id: u64) {
         let doing = match attempting.filled {
-            Some(Some(lease)) => Doing::Holding { lease },
-            Some(None) => Doing::Idle,
+            Filled::Lease(lease) => Doing::Holding { lease },
+            Filled::InVain => Doing::Idle,
             // Its time was over, and the server hears it first.
-            None => Doing::Waiting { id },
+            Filled::NotYet => Doing::Waiting { id },
         };
         self.set_doing(c, caller, doing);
     }
@@ -165,7 +171,7 @@ impl World {
         let effect = self.client(c).table.leave(id);
         self.carry_out(c, effect, lab);
         // A lease that came for somebody who left is dropped.
-        if let Some(Some(lease)) = attempting.filled {
+        if let Filled::Lease(lease) = attempting.filled {
             self.drop_lease(c, lease);
         }
     }
@@ -228,11 +234,6 @@ impl World {
             _ => {}
         }
         self.carry_out(c, effect, lab);
-    }
-
-    /// Whether a caller attempts or waits.
-    pub(crate) fn wants(&self, c: usize, caller: u8) -> bool {
-        matches!(self.doing(c, caller), Doing::Attempting(_) | Doing::Waiting { .. })
     }
 
     pub(crate) fn doing(&self, c: usize, caller: u8) -> &Doing {

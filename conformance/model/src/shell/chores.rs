@@ -19,21 +19,10 @@ impl World {
         client.chores.insert(number, Chore::Withdraw { claim, withdrawal, busy: false });
     }
 
-    /// When a chore is due.
-    pub(super) fn chore_due(&self, chore: &Chore) -> Moment {
-        match chore {
-            Chore::Withdraw { withdrawal, busy: false, .. } => {
-                withdrawal.next().unwrap_or(Moment::NEVER)
-            }
-            Chore::Repeat { at, busy: false, .. } => *at,
-            _ => Moment::NEVER,
-        }
-    }
-
     /// Begins what is due of the chores.
     pub(super) fn do_chores(&mut self, c: usize, lab: &mut Lab) -> bool {
         let now = self.now;
-        let due = |chore: &Chore| self.chore_due(chore) <= now;
+        let due = |chore: &Chore| due(chore) <= now;
         let Some(number) =
             self.clients[c].chores.iter().find(|(_, chore)| due(chore)).map(|(&number, _)| number)
         else {
@@ -131,5 +120,16 @@ impl World {
             }
             None => {}
         }
+    }
+}
+
+/// When a chore is due.
+pub(super) fn due(chore: &Chore) -> Moment {
+    match chore {
+        Chore::Withdraw { withdrawal, busy: false, .. } => {
+            withdrawal.next().unwrap_or(Moment::NEVER)
+        }
+        Chore::Repeat { at, busy: false, .. } => *at,
+        _ => Moment::NEVER,
     }
 }

@@ -2,7 +2,6 @@
 
 use fencelock::model::{Moment, unavailable};
 
-use super::Answered;
 use crate::client::{Chore, Link};
 use crate::lab::{Lab, Seen};
 use crate::wire::{Command, Conn, Expected, Line, Purpose, ScriptCall};
@@ -43,7 +42,7 @@ impl World {
     }
 
     /// The connection that is being opened is open, or can't be.
-    pub(super) fn opened(&mut self, c: usize, conn: Conn, answer: Answered, lab: &mut Lab) {
+    pub(super) fn opened(&mut self, c: usize, conn: Conn, open: bool, lab: &mut Lab) {
         let mode = self.setting.parties[c].mode;
         let messages = self.messages_of(conn);
         let broken = !self.wire(messages).is_some_and(|wire| wire.open_here);
@@ -52,7 +51,7 @@ impl World {
             return;
         }
         client.engine.opening = None;
-        if answer.is_ok() {
+        if open {
             client.engine.link = Some(Link { conn, messages, mode, broken });
             let waiting = std::mem::take(&mut client.engine.waiting);
             for expected in waiting {

@@ -12,7 +12,7 @@ use super::Answered;
 use crate::client::{Chore, Doing, Lease, RESPONSE_TIMEOUT, free};
 use crate::event::Who;
 use crate::lab::{Lab, Seen, Slip};
-use crate::wire::{Expected, Purpose, ScriptCall};
+use crate::wire::{Expected, Purpose, Releasing, ScriptCall};
 use crate::world::World;
 
 impl World {
@@ -117,53 +117,42 @@ impl World {
         client.book.forget(&claim.token);
         self.set_doing(c, caller, Doing::Releasing { lease: no });
         let by = self.answer_by(claim.ttl());
-        self.send_release(c, caller, no, lost, Tries::default(), by, lab);
+        let tries = Tries::default();
+        self.send_release(c, Releasing { caller, lease: no, lost, tries }, by, lab);
         self.tend(c, lab);
     }
 
-    fn send_release(
-        &mut self,
-        c: usize,
-        caller: u8,
-        lease: u8,
-        lost: Option<LossReason>,
-        tries: Tries,
-        by: Moment,
-        lab: &mut Lab,
-    ) {
-        let Some(claim) = self.clients[c].leases.get(&lease).map(|lease| lease.claim.clone())
+    fn send_release(&mut self, c: usize, releasing: Releasing, by: Moment, lab: &mut Lab) {
+        let Some(claim) =
+            self.clients[c].leases.get(&releasing.lease).map(|lease| lease.claim.clone())
         else {
             return;
         };
         let call = lab.speakers[c].release(&claim);
-        let conn = self.own_wire(c, caller);
-        let purpose = Purpose::Release { caller, lease, lost, tries };
+        let conn = self.own_wire(c, releasing.caller);
+        let purpose = Purpose::Release(releasing);
         let expected = Expected { purpose, sent: self.now, by };
         self.send(conn, ScriptCall::new("release", &call), expected);
     }
 
     /// The answer to a holder's release.
-    #[expect(clippy::too_many_arguments, reason = "what a request remembers, and its answer")]
     pub(super) fn released(
         &mut self,
         c: usize,
-        caller: u8,
-        no: u8,
-        lost: Option<LossReason>,
-        mut tries: Tries,
+        mut releasing: Releasing,
         by: Moment,
         mut answer: Answered,
         lab: &mut Lab,
     ) {
-        if tries.again(&answer) {
+        if releasing.tries.again(&answer) {
             lab.saw(Seen::Repeated);
             if self.now < by {
-                return self.send_release(c, caller, no, lost, tries, by, lab);
+                return self.send_release(c, releasing, by, lab);
             }
             // There is no time left to connect in.
             answer = Err(unavailable(false));
         }
-        let now = self.now;
+        let (now, Releasing { caller, lease: no, lost, tries }) = (self.now, releasing);
         match Outcome::of(tries.read(answer), lost) {
             Outcome::Over(_) => {
                 if let Some(lease) = self.client(c).leases.get_mut(&no) {
@@ -245,7 +234,7 @@ impl World {
     pub(super) fn note_endings(&mut self, c: usize) {
         let now = self.now;
         let over = |lease: &Lease| !matches!(lease.term.phase, Phase::Held | Phase::Releasing);
-        if !self.clients[c].leases.values().any(|lease| over(lease)) {
+        if !self.clients[c].leases.values().any(over) {
             return;
         }
         let client = self.client(c);

@@ -46,13 +46,13 @@ impl World {
     pub(crate) fn broke(&mut self, conn: Conn, lab: &mut Lab) {
         let (c, now) = (conn.client(), self.now);
         let Some(wire) = self.wire(conn) else { return };
-        let line = wire.line;
+        let of = wire.line;
         wire.open_here = false;
         wire.closed = now;
         wire.replies.clear();
         let expecting = std::mem::take(&mut wire.expecting);
         let client = self.client(c);
-        let link = client.engine.link.filter(|link| link.conn == conn || link.messages == conn);
+        let ours = client.engine.link.filter(|link| link.conn == conn || link.messages == conn);
         if let Some(link) = &mut client.engine.link
             && (link.conn == conn || link.messages == conn)
         {
@@ -61,11 +61,11 @@ impl World {
         for expected in expecting {
             self.answered(c, conn, expected, Err(unavailable(true)), lab);
         }
-        match line {
+        match of {
             // What listens for messages ends with the link, and the link with it.
             Line::Messages => self.tidy(c),
             Line::Engine => {
-                if let Some(link) = link
+                if let Some(link) = ours
                     && link.messages != conn
                 {
                     self.close(link.messages);
@@ -73,7 +73,7 @@ impl World {
             }
             Line::Own(_) => {}
         }
-        if link.is_some() {
+        if ours.is_some() {
             self.look_all(c, lab);
         }
         self.forget_gone();
@@ -103,7 +103,7 @@ impl World {
         let Expected { purpose, sent, by } = expected;
         match purpose {
             Purpose::Nobody => {}
-            Purpose::Open => self.opened(c, conn, answer, lab),
+            Purpose::Open => self.opened(c, conn, answer.is_ok(), lab),
             Purpose::Attempt { caller } => self.attempted(c, caller, sent, answer, lab),
             Purpose::Behind { claim } => {
                 if answer.is_ok() {
@@ -112,9 +112,7 @@ impl World {
                     self.withdraw(c, claim, true, self.now);
                 }
             }
-            Purpose::Release { caller, lease, lost, tries } => {
-                self.released(c, caller, lease, lost, tries, by, answer, lab);
-            }
+            Purpose::Release(releasing) => self.released(c, releasing, by, answer, lab),
             Purpose::Room(task) => self.room_answered(c, task, sent, answer, lab),
             Purpose::Extend { claim } => self.extended(c, &claim, sent, answer, lab),
             Purpose::Chore { number, .. } => self.chore_answered(c, number, by, answer, lab),
@@ -192,7 +190,7 @@ impl World {
         let waiting = client.engine.waiting.iter().map(|expected| expected.by);
         let wires = self.wires_of(c).filter(|(_, wire)| wire.open_here);
         let expecting = wires.flat_map(|(_, wire)| wire.expecting.iter().map(|one| one.by));
-        let chores = client.chores.values().map(|chore| self.chore_due(chore));
+        let chores = client.chores.values().map(chores::due);
         waiting.chain(expecting).chain(chores).fold(room.min(client.keeper_next), Moment::min)
     }
 }

@@ -3,7 +3,7 @@
 use fencelock::model::{Answer, Effect, Moment, Task, read_acquire, read_poll};
 
 use super::Answered;
-use crate::client::{Chore, Doing, LOCK, Room, free, token, wait_name};
+use crate::client::{Chore, Doing, Filled, LOCK, Room, free, token, wait_name};
 use crate::lab::{Lab, Seen, Slip};
 use crate::wire::{Expected, Purpose};
 use crate::world::World;
@@ -51,7 +51,9 @@ impl World {
         let current = wait_name(wait % 16, caller.rounds) == wait;
         let doing = &mut caller.doing;
         match doing {
-            Doing::Attempting(attempting) if current => attempting.filled = Some(lease),
+            Doing::Attempting(attempting) if current => {
+                attempting.filled = lease.map_or(Filled::InVain, Filled::Lease);
+            }
             Doing::Waiting { .. } if current => {
                 *doing = lease.map_or(Doing::Idle, |lease| Doing::Holding { lease });
             }
