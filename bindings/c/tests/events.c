@@ -106,6 +106,23 @@ static void what_is_left_keeps_the_descriptor_readable(void) {
   nothing_more();
 }
 
+static void one_event_a_time_is_enough(void) {
+  enum { ROUNDS = 20, MANY = 8 };
+  fencelock_lease *holder = taken(client, "h");
+  for (int round = 0; round < ROUNDS; round++) {
+    for (int i = 0; i < MANY; i++)
+      begin("h", 0, NULL, holder);
+    // Some round trips later most are decided, and are fetched together.
+    for (int i = 0; i < MANY; i++)
+      OK(fencelock_lease_renew(holder, &error));
+    for (int i = 0; i < MANY; i++)
+      refused(FENCELOCK_ACQUIRE_TIMEOUT, holder);
+  }
+  OK(fencelock_release(holder, &error));
+  CHECK(fencelock_lease_free(holder) == FENCELOCK_OK);
+  nothing_more();
+}
+
 static void a_token_decides_what_was_begun(void) {
   fencelock_options *options = NULL;
   fencelock_cancel *cancel = NULL;
@@ -181,6 +198,7 @@ int main(void) {
   nothing_more();
   acquires_are_decided_in_line();
   what_is_left_keeps_the_descriptor_readable();
+  one_event_a_time_is_enough();
   a_token_decides_what_was_begun();
   a_loss_is_an_event();
   freeing_the_client_gives_everything_up();
