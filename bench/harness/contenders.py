@@ -26,6 +26,8 @@ class Contender:
     about: str
     command: list[str]
     build: list[str] | None = None
+    local: bool = False
+    """Whether it locks in a file, and not on the server."""
 
 
 def _c(name: str, about: str) -> Contender:
@@ -44,6 +46,10 @@ def _rust(mode: str, about: str) -> Contender:
     return Contender(f"fencelock-rust-{mode}", about, [str(program), "--mode", mode], build)
 
 
+def _local(name: str, about: str, same: Contender) -> Contender:
+    return Contender(name, about, same.command, same.build, local=True)
+
+
 CONTENDERS = [
     _c(FLOOR, "C, hiredis: SET NX PX + compare-and-delete; its waiter retries without a pause"),
     _c(TRIP, "C, hiredis: one GET there and back; not a lock"),
@@ -54,6 +60,10 @@ CONTENDERS = [
     _python("fencelock-aio", "ours, Python, asyncio", "fencelock_aio.py"),
     _python("redis-py", "redis-py's Lock with the hiredis parser", "redis_py.py"),
     _python(ASYNCIO_PEER, "redis.asyncio's Lock with the hiredis parser", "redis_aio.py"),
+    _local("fencelock-rust-file", "ours, fencelock::blocking, embedded", _rust("blocking", "")),
+    _local("fencelock-python-file", "ours, Python, embedded", _python("", "", "fencelock_py.py")),
+    _local("filelock", "filelock's FileLock: flock", _python("", "", "filelock_py.py")),
+    _local("portalocker", "portalocker's Lock: flock", _python("", "", "portalocker_py.py")),
 ]
 
 
