@@ -85,7 +85,7 @@ fn the_servers_clock_steps_back(stage: &Stage) {
     await_queue(&server);
     server.set_clock(-2 * HOUR);
     let killed = boot_nanos();
-    holder.driver().kill();
+    holder.kill();
     let next = waiting.lease();
     let took = between(killed, next.at);
     assert!(took < millis(TTL + TTL / 3) + SLACK, "{took:?}");

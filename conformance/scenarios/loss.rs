@@ -15,8 +15,10 @@ pub(crate) const ALL: &[Scenario] = &[
     Scenario::solo("a_deleted_key_loses_the_lease", a_deleted_key_loses_the_lease),
     Scenario::solo("a_key_taken_by_another_loses_the_lease", a_key_taken_by_another),
     Scenario::pair("holder_stopped_past_its_ttl", holder_stopped_past_its_ttl),
-    Scenario::solo("a_server_paused_too_long_loses_the_lease", a_server_paused_too_long),
-    Scenario::solo("a_short_pause_of_the_server_costs_nothing", a_short_pause_of_the_server),
+    Scenario::solo("a_server_paused_too_long_loses_the_lease", a_server_paused_too_long)
+        .on(Backend::Redis),
+    Scenario::solo("a_short_pause_of_the_server_costs_nothing", a_short_pause_of_the_server)
+        .on(Backend::Redis),
     Scenario::pair("a_server_that_forgot_everything", a_server_that_forgot_everything)
         .on(Backend::Redis),
 ];

@@ -151,19 +151,14 @@ impl Stage {
 
     /// Asserts that nothing of a lock is left but its last fence.
     pub fn nothing_left(&self, lock: &str) {
-        let left = match &self.store {
-            Some(_) => {
-                let waiters = self.queue(lock);
-                (waiters > 0).then(|| format!("{waiters} waiters")).into_iter().collect()
-            }
-            None => {
-                let mut keys: Vec<String> = self.redis(&["KEYS", "*"]);
-                keys.retain(|key| key != lock && key.contains(lock) && !key.ends_with(":fl:f"));
-                keys
-            }
-        };
-        let holder = self.value(lock).map(|_| "a holder".to_owned());
-        let left: Vec<String> = left.into_iter().chain(holder).collect();
+        let mut left = Vec::new();
+        if self.store.is_some() {
+            left.resize(usize::try_from(self.queue(lock)).unwrap_or(0), "a waiter".to_owned());
+        } else {
+            left = self.redis(&["KEYS", "*"]);
+            left.retain(|key| key != lock && key.contains(lock) && !key.ends_with(":fl:f"));
+        }
+        left.extend(self.value(lock).map(|_| "a holder".to_owned()));
         assert!(left.is_empty(), "left of {lock}: {left:?}");
     }
 

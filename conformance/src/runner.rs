@@ -91,7 +91,6 @@ impl Scenario {
 }
 
 /// The backends to play on, by `FENCELOCK_CONFORMANCE_ON`; all unless it is set.
-#[expect(clippy::panic, reason = "nothing can be played on a backend that there is not")]
 fn backends() -> Vec<Backend> {
     let Ok(named) = std::env::var("FENCELOCK_CONFORMANCE_ON") else {
         // How drivers reach a server says nothing about a file.

@@ -1,7 +1,7 @@
 //! The one trait between the engine and what it locks with. The engine owns waiting and the use
 //! of deadlines; a backend answers and signals.
 
-mod embedded;
+pub(crate) mod embedded;
 #[cfg(test)]
 pub(crate) mod fake;
 mod look;

@@ -141,8 +141,17 @@ impl Open {
         })
     }
 
-    /// Takes the log over into the file; waits for the disk, and not for others.
-    pub(super) fn take_over_log(&self) -> Result<(), Fault> {
-        Ok(self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?)
+    /// Takes the log over into the file; waits for the disk, and not for others. With `begin_anew`
+    /// nobody else gets in while what is left of it is taken over: a log that is written to all the
+    /// time would grow for ever.
+    pub(super) fn take_over_log(&self, begin_anew: bool, until: Moment) -> Result<(), Fault> {
+        patiently(until, || {
+            let take_over = |text| self.connection.query_row(text, [], |_| Ok(()));
+            take_over("PRAGMA wal_checkpoint(PASSIVE)")?;
+            if begin_anew {
+                take_over("PRAGMA wal_checkpoint(TRUNCATE)")?;
+            }
+            Ok(())
+        })
     }
 }

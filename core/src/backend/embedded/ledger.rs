@@ -19,7 +19,7 @@ const WALK_LIMIT: usize = 1_000;
 const TIDY_LIMIT: usize = 8;
 const QUEUE_LIMIT: i64 = 10_000;
 const FENCE_LIMIT: i64 = (1 << 53) - 1;
-/// No heartbeat promises more than 30 s.
+/// No heartbeat promises more than 30 s: the clock began anew where one does by far.
 const HEARD_MOST: i64 = 60_000_000_000;
 /// So many processes ahead are named to a waiter.
 const AHEAD_MOST: usize = 64;
@@ -33,53 +33,81 @@ pub(super) struct Asker<'a> {
 
 /// A wish to hold, as the store keeps it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Wish<'a> {
-    pub(super) name: &'a str,
-    pub(super) token: Token,
-    pub(super) ttl_ms: u64,
-    pub(super) label: &'a str,
-    pub(super) ticket: u64,
+pub struct Wish<'a> {
+    /// The lock.
+    pub name: &'a str,
+    /// Proves that it is the holder's.
+    pub token: Token,
+    /// How long the lease is to last.
+    pub ttl_ms: u64,
+    /// What observers see.
+    pub label: &'a str,
+    /// The place in the queue that an earlier token had; 0 for none.
+    pub ticket: u64,
 }
 
 /// A place in a queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Queued {
-    pub(super) rank: u64,
-    pub(super) ticket: u64,
+pub struct Queued {
+    /// So many are before it.
+    pub rank: u64,
+    /// What keeps the place.
+    pub ticket: u64,
     /// How long the holder's lease lasts, in ns; `None` if nobody holds the lock.
-    pub(super) remaining: Option<u64>,
+    pub remaining: Option<u64>,
     /// Processes whose end may make it this waiter's turn.
-    pub(super) ahead: Vec<String>,
+    pub ahead: Vec<String>,
 }
 
 /// What an attempt or a poll came to, for one token.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Standing {
-    Held { fence: u64 },
-    Busy,
+pub enum Standing {
+    /// It holds the lock.
+    Held {
+        /// By the grant with this fence.
+        fence: u64,
+    },
+    /// Somebody else holds it, for so many ns.
+    Busy {
+        /// `None` if nobody holds the lock.
+        remaining: Option<u64>,
+    },
+    /// It waits.
     Queued(Queued),
+    /// The queue takes no more.
     Full,
+    /// It neither holds nor waits.
     Gone,
 }
 
 /// Somebody who is to be told, once the transaction is through.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Grant {
-    pub(super) name: String,
-    pub(super) token: Token,
-    pub(super) fence: u64,
-    pub(super) client: String,
-    pub(super) process: String,
+pub struct Grant {
+    /// The lock.
+    pub name: String,
+    /// Whose lease it is.
+    pub token: Token,
+    /// Its fence.
+    pub fence: u64,
+    /// The client that is to hear of it.
+    pub client: String,
+    /// And its process.
+    pub process: String,
 }
 
 /// What an observer sees of a holder.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Seen {
-    pub(super) token: Token,
-    pub(super) fence: u64,
-    pub(super) ttl_ms: u64,
-    pub(super) remaining: u64,
-    pub(super) label: String,
+pub struct Seen {
+    /// Its owner token; not to be shown.
+    pub token: Token,
+    /// Its fence.
+    pub fence: u64,
+    /// The lease's TTL.
+    pub ttl_ms: u64,
+    /// What is left of it, in ns.
+    pub remaining: u64,
+    /// The holder's label.
+    pub label: String,
 }
 
 /// A lock's row.
@@ -113,14 +141,6 @@ pub(super) struct Ledger<'a> {
     verdicts: HashMap<String, bool>,
     /// To be told when the transaction is through.
     pub(super) granted: Vec<Grant>,
-}
-
-impl Record {
-    /// Whether its lease runs. One that ends later than any granted by now could was granted
-    /// before the clock began anew.
-    fn runs(&self, now: i64) -> bool {
-        self.until > now && self.until - now <= ns(self.ttl_ms)
-    }
 }
 
 fn ns(ttl_ms: i64) -> i64 {
@@ -190,8 +210,20 @@ impl<'a> Ledger<'a> {
     /// The holder, unless its lease has run out or its process has ended.
     fn holder(&mut self, record: Option<&Record>) -> Option<Token> {
         let record = record?;
-        let token = record.token.filter(|_| record.runs(self.now))?;
+        let token = record.token.filter(|_| record.until >= self.now)?;
         self.lives(&record.process).then_some(token)
+    }
+
+    /// A lease that lasts longer than any granted by now could: the clock began anew. It is cut to
+    /// its TTL.
+    fn cap(&self, name: &str, record: Option<&mut Record>) -> Result<()> {
+        let Some(record) = record.filter(|record| record.token.is_some()) else { return Ok(()) };
+        let most = self.now.saturating_add(ns(record.ttl_ms));
+        if record.until > most {
+            record.until = most;
+            self.run("UPDATE lock SET until = ?2 WHERE name = ?1", params![name, most])?;
+        }
+        Ok(())
     }
 
     fn is_queue_empty(&self, name: &str) -> Result<bool> {
@@ -256,7 +288,7 @@ impl<'a> Ledger<'a> {
              ORDER BY ticket, token",
         )?;
         let mut rows = statement.query([name])?;
-        let mut dead = Vec::new();
+        let (mut dead, mut early) = (Vec::new(), Vec::new());
         let mut found = None;
         while let Some(row) = rows.next()? {
             let waiter = Waiter {
@@ -267,9 +299,10 @@ impl<'a> Ledger<'a> {
                 label: row.get(4)?,
             };
             let heard: i64 = row.get(5)?;
-            // Nobody promises to be heard of later than that: the clock began anew.
-            let promised = heard >= self.now && heard - self.now <= HEARD_MOST;
-            if mine.contains(&waiter.token) || promised && self.lives(&waiter.process) {
+            if heard.saturating_sub(self.now) > HEARD_MOST {
+                early.push(waiter.client.clone());
+            }
+            if mine.contains(&waiter.token) || heard >= self.now && self.lives(&waiter.process) {
                 found = Some(waiter);
                 break;
             }
@@ -279,6 +312,12 @@ impl<'a> Ledger<'a> {
             dead.push(waiter.token);
         }
         drop(rows);
+        for client in early {
+            self.run(
+                "UPDATE waiter SET heard = ?3 WHERE name = ?1 AND client = ?2",
+                params![name, client, self.now.saturating_add(HEARD_MOST / 2)],
+            )?;
+        }
         for token in dead {
             self.leave(name, &token)?;
         }
@@ -362,7 +401,8 @@ impl<'a> Ledger<'a> {
         asker: Asker<'_>,
         window_ns: u64,
     ) -> Result<Standing> {
-        let record = self.record(wish.name)?;
+        let mut record = self.record(wish.name)?;
+        self.cap(wish.name, record.as_mut())?;
         match (self.holder(record.as_ref()), &record) {
             (Some(holder), Some(record)) if holder == wish.token => {
                 let fence = self.keep(wish.name, &wish.token, wish.ttl_ms, record)?;
@@ -375,21 +415,21 @@ impl<'a> Ledger<'a> {
                     let fence = self.grant(wish, asker.process, last)?;
                     return Ok(Standing::Held { fence });
                 }
-                match self.walk(wish.name, &HashSet::from([wish.token]))? {
-                    Some((token, fence)) if token == wish.token => {
-                        return Ok(Standing::Held { fence });
-                    }
-                    Some(_) => {}
-                    // No barging: a newcomer takes the lock only if nobody is left in the queue.
-                    None if self.is_queue_empty(wish.name)? => {
-                        let fence = self.take(wish, asker.process)?;
-                        return Ok(Standing::Held { fence });
-                    }
-                    None => {}
+                let granted = self.walk(wish.name, &HashSet::from([wish.token]))?;
+                if let Some((_, fence)) = granted.filter(|(token, _)| *token == wish.token) {
+                    return Ok(Standing::Held { fence });
+                }
+                // No barging: a newcomer takes the lock only if nobody is left in the queue.
+                if granted.is_none() && self.is_queue_empty(wish.name)? {
+                    let fence = self.take(wish, asker.process)?;
+                    return Ok(Standing::Held { fence });
                 }
             }
         }
-        if queue { self.join(wish, asker, window_ns) } else { Ok(Standing::Busy) }
+        if queue {
+            return self.join(wish, asker, window_ns);
+        }
+        Ok(Standing::Busy { remaining: self.remaining(wish.name)?.0 })
     }
 
     fn join(&mut self, wish: Wish<'_>, asker: Asker<'_>, window_ns: u64) -> Result<Standing> {
@@ -406,8 +446,10 @@ impl<'a> Ledger<'a> {
             (None, ticket) => int(ticket),
         };
         self.run(
-            "INSERT OR REPLACE INTO waiter (name, ticket, token, ttl, heard, client, process, label)
-             VALUES (?1, ?2, ?3, ?4, 0, ?5, ?6, ?7)",
+            "INSERT INTO waiter (name, ticket, token, ttl, heard, client, process, label)
+             VALUES (?1, ?2, ?3, ?4, 0, ?5, ?6, ?7)
+             ON CONFLICT (name, token) DO UPDATE SET ttl = excluded.ttl,
+                client = excluded.client, process = excluded.process, label = excluded.label",
             params![
                 name,
                 ticket,
@@ -480,7 +522,8 @@ impl<'a> Ledger<'a> {
     ) -> Result<Vec<Standing>> {
         let mine: HashSet<Token> = waiters.iter().map(|(token, _)| *token).collect();
         self.hear(name, asker.client, window_ns)?;
-        let record = self.record(name)?;
+        let mut record = self.record(name)?;
+        self.cap(name, record.as_mut())?;
         if self.holder(record.as_ref()).is_some() {
             self.first_living(name, TIDY_LIMIT, &mine)?;
         } else {
@@ -513,7 +556,7 @@ impl<'a> Ledger<'a> {
     pub(super) fn release(&mut self, name: &str, token: &Token) -> Result<Released> {
         let record = self.record(name)?;
         let held = record
-            .is_some_and(|record| record.token.as_ref() == Some(token) && record.runs(self.now));
+            .is_some_and(|record| record.token.as_ref() == Some(token) && record.until >= self.now);
         if !held {
             return Ok(Released::NotHeld);
         }
@@ -552,7 +595,7 @@ impl<'a> Ledger<'a> {
     pub(super) fn extend(&mut self, name: &str, token: &Token, ttl_ms: u64) -> Result<bool> {
         let record = self.record(name)?;
         let held = |record: &Record| record.token.as_ref() == Some(token);
-        match record.filter(|record| held(record) && record.runs(self.now)) {
+        match record.filter(|record| held(record) && record.until >= self.now) {
             Some(record) => self.prolong(name, ttl_ms, &record).map(|()| true),
             None => Ok(false),
         }

@@ -8,13 +8,15 @@ mod boot;
 mod connection;
 mod fault;
 mod gate;
-mod ledger;
+pub(crate) mod ledger;
 mod place;
 mod post;
 mod process;
 mod registry;
 mod schema;
 mod store;
+#[cfg(feature = "model")]
+pub(crate) mod told;
 mod watch;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -171,7 +173,7 @@ impl Core {
         let until = valid_until(sent, claim.ttl());
         Ok(match standing {
             Standing::Held { fence } => Answer::Granted { fence, valid_until: until },
-            Standing::Busy => Answer::Busy,
+            Standing::Busy { .. } => Answer::Busy,
             Standing::Gone => Answer::Gone,
             Standing::Queued(Queued { rank, ticket, remaining, ahead }) => {
                 if let Some(store) = self.ready() {

@@ -155,8 +155,8 @@ fn make(path: &Path, dir: &Path, mode: u32) -> Result<Metadata> {
             let _ = fs::remove_file(name);
         }
     }
-    let made = OpenOptions::new().create_new(true).write(true).mode(mode).open(path);
-    match made {
+    let created = OpenOptions::new().create_new(true).write(true).mode(mode).open(path);
+    match created {
         Ok(file) => {
             let set = file.set_permissions(Permissions::from_mode(mode));
             set.map_err(|error| fault::io("can't set the permissions of", path, &error))?;

@@ -57,17 +57,18 @@ fn identity() -> String {
     // Behind the program's name, which may hold anything, comes the 3rd field; the start is the
     // 22nd.
     let rest = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
-    let start = rest.split_whitespace().nth(19).unwrap_or("0");
+    let born = rest.split_whitespace().nth(19).unwrap_or("0");
     let namespace = fs::read_link("/proc/self/ns/pid").unwrap_or_default();
     let namespace: String =
         namespace.to_string_lossy().chars().filter(char::is_ascii_digit).collect();
-    format!("{}.{start}.{namespace}.", std::process::id())
+    format!("{}.{born}.{namespace}.", std::process::id())
 }
 
-fn record(kind: libc::c_int) -> libc::flock {
+/// Its kinds are of another type on macOS.
+fn record(kind: impl Into<libc::c_int>) -> libc::flock {
     // SAFETY: all zeros is a value of this plain structure: the whole file, from its beginning.
     let mut record: libc::flock = unsafe { std::mem::zeroed() };
-    record.l_type = libc::c_short::try_from(kind).unwrap_or_default();
+    record.l_type = libc::c_short::try_from(kind.into()).unwrap_or_default();
     record.l_whence = libc::c_short::try_from(libc::SEEK_SET).unwrap_or_default();
     record
 }
@@ -87,7 +88,7 @@ fn in_the_way(file: &File, command: libc::c_int) -> io::Result<Option<i32>> {
     if failed != 0 {
         return Err(io::Error::last_os_error());
     }
-    let free = i32::from(asked.l_type) == i32::from(libc::F_UNLCK);
+    let free = asked.l_type == record(libc::F_UNLCK).l_type;
     Ok((!free).then_some(asked.l_pid))
 }
 

@@ -28,6 +28,8 @@ use crate::fork::{self, Native};
 
 /// A log longer than this is taken over into the file, in the background.
 const LONG_LOG: u64 = 1 << 20;
+/// And one longer than this is begun anew, for which everybody waits a moment.
+const LONGEST_LOG: u64 = 4 << 20;
 /// How often its length is looked at, in transactions.
 const LOG_LOOK: u64 = 128;
 /// A free lock's last fence is remembered so long; then the clock is past it.
@@ -178,28 +180,34 @@ impl Store {
         until: Moment,
         work: impl FnOnce(&mut Ledger<'_>) -> std::result::Result<T, Fault>,
     ) -> std::result::Result<T, Fault> {
-        let (done, granted) = {
-            let mut turn = self.gate.turn(until).ok_or(Fault::Busy)?;
-            self.check_file()?;
-            let open = match turn.value.take() {
-                Some(open) => open,
-                None => self.reopen(until)?,
-            };
-            let open = turn.value.insert(open);
-            let lives = |process: &str| self.life(process) != Life::Dead;
-            open.transact(until, |connection| {
-                // The time when nobody else can be in between.
-                let now = Moment::now();
-                let mut ledger = Ledger::new(connection, now.nanos(), micros(), &lives);
-                let done = work(&mut ledger)?;
-                Ok((done, ledger.granted))
-            })?
-        };
-        for grant in granted {
-            self.tell(grant);
-        }
+        let (done, granted) = self.carry_out(until, &HashSet::new(), work)?;
+        self.tell(granted);
         self.look_at_log();
         Ok(done)
+    }
+
+    /// The same without telling; `refused` are processes that did not hear.
+    fn carry_out<T>(
+        &self,
+        until: Moment,
+        refused: &HashSet<String>,
+        work: impl FnOnce(&mut Ledger<'_>) -> std::result::Result<T, Fault>,
+    ) -> std::result::Result<(T, Vec<Grant>), Fault> {
+        let mut turn = self.gate.turn(until).ok_or(Fault::Busy)?;
+        self.check_file()?;
+        let open = match turn.value.take() {
+            Some(open) => open,
+            None => self.reopen(until)?,
+        };
+        let open = turn.value.insert(open);
+        let lives = |process: &str| !refused.contains(process) && self.life(process) != Life::Dead;
+        open.transact(until, |connection| {
+            // The time when nobody else can be in between.
+            let now = Moment::now();
+            let mut ledger = Ledger::new(connection, now.nanos(), micros(), &lives);
+            let done = work(&mut ledger)?;
+            Ok((done, ledger.granted))
+        })
     }
 
     /// After a fork, or after one that another thread has begun.
@@ -210,28 +218,39 @@ impl Store {
         }
     }
 
-    /// Tells a waiter that it was granted a lock. If nobody is there to hear it, the lock goes to
-    /// the next.
-    fn tell(&self, grant: Grant) {
-        let Some(file) = self.file.as_ref().filter(|file| grant.process != file.process.name)
-        else {
-            let store = self.myself.clone();
-            // Signals come on the engine's thread only.
-            engine::spawn(async move {
-                if let Some(store) = store.upgrade() {
-                    store.signal(grant);
-                }
-            });
-            return;
-        };
-        if file.post.send(&grant) == Sent::Refused {
+    /// Tells waiters that they were granted a lock. Where nobody is there to hear it, the lock goes
+    /// to the next.
+    fn tell(&self, mut grants: Vec<Grant>) {
+        let mut refused = HashSet::new();
+        while let Some(grant) = grants.pop() {
+            if self.is_told(&grant) {
+                continue;
+            }
+            refused.insert(grant.process.clone());
             let until = Moment::now() + TIDY_TIME;
-            let revoked = self.transact(until, |ledger| ledger.revoke(&grant));
-            if let Err(fault) = revoked {
-                let error = fault.into_error(&self.shown);
-                tracing::warn!(lock = grant.name, "a lock is left to a dead waiter: {error}");
+            match self.carry_out(until, &refused, |ledger| ledger.revoke(&grant)) {
+                Ok(((), next)) => grants.extend(next),
+                Err(fault) => {
+                    let error = fault.into_error(&self.shown);
+                    tracing::warn!(lock = grant.name, "a lock is left to a dead waiter: {error}");
+                }
             }
         }
+    }
+
+    /// False if nobody is there to hear it.
+    fn is_told(&self, grant: &Grant) -> bool {
+        if let Some(file) = self.file.as_ref().filter(|file| grant.process != file.process.name) {
+            return file.post.send(grant) != Sent::Refused;
+        }
+        let (store, grant) = (self.myself.clone(), grant.clone());
+        // Signals come on the engine's thread only.
+        engine::spawn(async move {
+            if let Some(store) = store.upgrade() {
+                store.signal(grant);
+            }
+        });
+        true
     }
 
     /// On the engine's thread.
@@ -283,7 +302,8 @@ impl Store {
     /// Has a long log taken over into the file, in the background: that waits for the disk.
     fn look_at_log(&self) {
         let count = self.transactions.fetch_add(1, Ordering::Relaxed);
-        let Some(file) = self.file.as_ref().filter(|_| count % LOG_LOOK == 0) else { return };
+        let due = count.is_multiple_of(LOG_LOOK);
+        let Some(file) = self.file.as_ref().filter(|_| due) else { return };
         if std::fs::metadata(&file.log).is_ok_and(|log| log.len() < LONG_LOG) {
             return;
         }
@@ -295,8 +315,9 @@ impl Store {
         let Some(file) = &self.file else { return };
         let Some(_turn) = file.log_gate.turn(Moment::now()) else { return };
         let until = Moment::now() + TIDY_TIME;
+        let length = std::fs::metadata(&file.log).map_or(0, |log| log.len());
         let done = Open::in_file(&file.ready.path, &self.shown, &Boot::read(), until)
-            .and_then(|open| open.take_over_log());
+            .and_then(|open| open.take_over_log(length > LONGEST_LOG, until));
         if let Err(fault) = done {
             tracing::debug!("the log was not taken over: {}", fault.into_error(&self.shown));
         }

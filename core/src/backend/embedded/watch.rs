@@ -55,17 +55,15 @@ async fn watch(store: Weak<Store>, process: String) {
         match life {
             Life::Alive(Some(pid)) => ended(&store, &process, pid).await,
             Life::Alive(None) => tokio::time::sleep(GLANCE).await,
-            Life::Dead => break,
-            // Its file is gone: it went in order, or it can't be told. Whoever waits looks once;
-            // what it holds ends at its TTL.
-            Life::Unknown => break,
+            // Where its file is gone it went in order, or it can't be told: whoever waits looks
+            // once, and what it holds ends at its TTL.
+            Life::Dead | Life::Unknown => break,
         }
     }
     if let Some(store) = store.upgrade() {
         store.look_all();
-        // Long enough that nobody's queue shows it any more.
-        drop(store);
     }
+    // Long enough that nobody's queue shows it any more.
     tokio::time::sleep(Duration::from_secs(60)).await;
     if let Some(store) = store.upgrade() {
         store.deaths.forget(&process);
