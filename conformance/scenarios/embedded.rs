@@ -141,6 +141,7 @@ fn a_damaged_file(stage: &Stage) {
     party.exit();
     // Its log is taken over first, so that the damage is not repaired from it.
     stage.store().number("PRAGMA wal_checkpoint(TRUNCATE)", []);
+    stage.store().close();
     let file = stage.store().file();
     let mut bytes = fs::read(&file).unwrap();
     let length = bytes.len();
@@ -166,6 +167,7 @@ fn files_that_are_no_store(stage: &Stage) {
     assert_eq!(refused(stage, "locks.db?tls_ca=/ca").kind, "invalid_argument");
     stage.party(0).exit();
     stage.store().number("PRAGMA user_version = 99", []);
+    stage.store().close();
     let newer = refused(stage, "locks.db");
     assert_eq!(newer.kind, "unsupported", "{newer:?}");
 }

@@ -8,6 +8,7 @@ use std::fs;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use fencelock_testserver::TestServer;
@@ -56,6 +57,8 @@ impl Deref for Server {
 #[derive(Debug)]
 pub struct Store {
     dir: PathBuf,
+    /// Kept open: to open it takes longer than to look.
+    eye: Mutex<Option<Connection>>,
 }
 
 impl Store {
@@ -64,7 +67,7 @@ impl Store {
         let number = LAST.fetch_add(1, Ordering::Relaxed);
         let dir = std::env::temp_dir().join(format!("fl-stage-{}-{number}", std::process::id()));
         fs::create_dir(&dir).unwrap_or_else(|error| panic!("{}: {error}", dir.display()));
-        Self { dir }
+        Self { dir, eye: Mutex::default() }
     }
 
     /// The store's file; drivers make it.
@@ -77,26 +80,35 @@ impl Store {
         &self.dir
     }
 
-    /// The file, opened as anybody may who looks from outside. Not in a process that locks in it.
-    pub fn open(&self) -> Connection {
+    /// Looks at the file, as anybody may from outside who is not one of the locking processes.
+    fn see<T>(&self, sql: &str, look: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> T {
+        let mut eye = self.eye.lock().unwrap_or_else(PoisonError::into_inner);
         let open = || {
             let connection = Connection::open(self.file())?;
             connection.busy_timeout(Duration::from_secs(10))?;
             Ok::<_, rusqlite::Error>(connection)
         };
-        open().unwrap_or_else(|error| panic!("{}: {error}", self.file().display()))
+        let opened = match eye.take() {
+            Some(connection) => Ok(connection),
+            None => open(),
+        };
+        let seen = opened.and_then(|connection| look(eye.insert(connection)));
+        seen.unwrap_or_else(|error| panic!("{sql}: {error}"))
+    }
+
+    /// Looks at it no more.
+    pub fn close(&self) {
+        self.eye.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
     /// Changes something in it; how many rows.
     pub fn change(&self, sql: &str, values: impl Params) -> usize {
-        let changed = self.open().execute(sql, values);
-        changed.unwrap_or_else(|error| panic!("{sql}: {error}"))
+        self.see(sql, |connection| connection.execute(sql, values))
     }
 
     /// A number in it.
     pub fn number(&self, sql: &str, values: impl Params) -> Option<i64> {
-        let found = self.open().query_row(sql, values, |row| row.get(0)).optional();
-        found.unwrap_or_else(|error| panic!("{sql}: {error}"))
+        self.see(sql, |seen| seen.query_row(sql, values, |row| row.get(0)).optional())
     }
 
     fn holder(&self, lock: &str) -> Option<(String, i64)> {
@@ -104,8 +116,7 @@ impl Store {
                    WHERE name = ?1 AND token IS NOT NULL AND until > ?2";
         let now = i64::try_from(boot_nanos()).unwrap_or(i64::MAX);
         let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
-        let found = self.open().query_row(sql, params![lock, now], read).optional();
-        found.unwrap_or_else(|error| panic!("{sql}: {error}"))
+        self.see(sql, |seen| seen.query_row(sql, params![lock, now], read).optional())
     }
 }
 
