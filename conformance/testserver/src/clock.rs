@@ -1,4 +1,5 @@
-//! A server whose time of day can be set: a small library, preloaded, adds what stands in a file.
+//! A server whose time of day can be set: a small library, preloaded, adds what stands in a file, or
+//! stops the clock there.
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
@@ -21,7 +22,7 @@ impl Clock {
         let (source, library) = (dir.join("clock.c"), dir.join("clock.so"));
         let offset = dir.join("clock");
         let compiled = fs::write(&source, include_str!("clock.c"))
-            .and_then(|()| fs::write(&offset, 0_i64.to_ne_bytes()))
+            .and_then(|()| fs::write(&offset, [0; 16]))
             .and_then(|()| {
                 let mut cc = Command::new("cc");
                 cc.args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library).arg(&source);
@@ -44,10 +45,20 @@ impl Clock {
 
     /// Lets the server's time differ from ours by so many ms.
     pub(crate) fn set(&self, ahead_ms: i64) {
+        self.write(ahead_ms * 1000, 0);
+        self.write(0, 8);
+    }
+
+    /// Lets the server's time stand still, at so many µs since 1970.
+    pub(crate) fn stop_at(&self, now_us: i64) {
+        self.write(now_us, 8);
+    }
+
+    fn write(&self, us: i64, at: u64) {
         let written = File::options()
             .write(true)
             .open(&self.offset)
-            .and_then(|file| file.write_all_at(&(ahead_ms * 1000).to_ne_bytes(), 0));
+            .and_then(|file| file.write_all_at(&us.to_ne_bytes(), at));
         if let Err(error) = written {
             panic!("the server's clock can't be set: {error}");
         }

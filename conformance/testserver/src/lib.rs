@@ -167,6 +167,14 @@ impl TestServer {
         }
     }
 
+    /// Lets the server's time of day stand still at so many µs since 1970, from now on.
+    pub fn stop_clock_at(&self, now_us: i64) {
+        match &self.clock {
+            Some(clock) => clock.stop_at(now_us),
+            None => panic!("the server was started without a clock of its own"),
+        }
+    }
+
     /// Kills the server (SIGKILL) and returns when it is gone; does nothing if it is gone already.
     pub fn kill(&self) {
         kill_and_reap(&mut self.child());
