@@ -95,12 +95,18 @@ def own_server() -> Iterator[Server]:
 
 
 ON_A_SERVER = {"server", "own_server", "raw"}
-"""What a test asks for that is about a server; the others are run on a file, too."""
+"""What a test asks for that is about a server, if it is not marked so; the others are run on a
+file, too."""
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "url" in metafunc.fixturenames:
-        kinds = ["redis"] if ON_A_SERVER & {*metafunc.fixturenames} else ["redis", "file"]
+        marked = {mark.name for mark in metafunc.definition.iter_markers()}
+        kinds = ["redis", "file"]
+        if ON_A_SERVER & {*metafunc.fixturenames, *marked}:
+            kinds.remove("file")
+        if "file" in marked:
+            kinds.remove("redis")
         metafunc.parametrize("url", kinds, indirect=True)
 
 
