@@ -1,6 +1,7 @@
 """Eight processes increase one counter in a file under one lock, and one of them is killed.
 
-They lock in a file (the embedded store), or on FENCELOCK_URL. Exit status 1 means that a promise was broken.
+They lock in a file (the embedded store), or on FENCELOCK_URL. Exit status 1 means that a promise
+was broken.
 """
 
 from __future__ import annotations

@@ -1,5 +1,4 @@
 //! The embedded store does as the oracle, in memory and in a file, and so as the scripts do.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::cell::RefCell;
 

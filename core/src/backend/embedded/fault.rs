@@ -9,7 +9,7 @@ use crate::error::{Error, ErrorKind};
 
 /// Why a transaction did not come to an end.
 #[derive(Debug)]
-pub(super) enum Fault {
+pub(crate) enum Fault {
     Sql(rusqlite::Error),
     Error(Error),
     /// Others used the store until the time was over; nothing was done.
