@@ -2,7 +2,7 @@
 .PHONY: help demo setup test test-all model lint fmt bench install build-node clean
 
 help:
-	@echo "make demo      eight processes share one counter file; one of them is killed"
+	@echo "make demo      eight processes share one counter file, without a server; one is killed"
 	@echo "make test      lint and tests (sets up what they need first)"
 	@echo "make test-all  make test, and the longer checks"
 	@echo "make model     ten million states of the scripts and the client's logic, and random paths"

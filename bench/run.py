@@ -103,7 +103,7 @@ def measure(entrants: list[Entrant], chosen: argparse.Namespace, server: Server)
         in_rounds(able, chosen.rounds, flight_turn(chosen.in_flight, chosen.sections), dice)
     if "m4" in chosen.measure:
         print("measuring M4, many leases", file=sys.stderr)
-        able = [e for e in entrants if e.can("keep")]
+        able = [e for e in entrants if e.can("keep") and not e.contender.local]
         in_rounds(able, 1, keep_turn(chosen.leases, KEEP_TTL_S, chosen.keep_s, server), dice)
 
 

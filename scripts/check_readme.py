@@ -1,4 +1,5 @@
-"""Runs the documentation's Python examples, each as a program of its own, on a private server.
+"""Runs the documentation's Python examples, each as a program of its own in an empty folder, on a
+private server where they name none.
 
 Arguments: the Markdown files; by default those at the top and in docs/. A block that starts with
 a line `# not run: <reason>` is only compiled. Links to files that are not there are told, too.
@@ -11,6 +12,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from private_server import ROOT, cargo_build, private_server
@@ -55,9 +57,15 @@ def passes(name: str, code: str, url: str) -> bool:
     # A warning that nobody meant to show (a lease thrown away, say) is a mistake in the example.
     command = [sys.executable, "-W", "error", "-c", code]
     try:
-        done = subprocess.run(
-            command, env=environment, capture_output=True, text=True, timeout=LIMIT_S
-        )
+        with tempfile.TemporaryDirectory() as folder:
+            done = subprocess.run(
+                command,
+                cwd=folder,
+                env=environment,
+                capture_output=True,
+                text=True,
+                timeout=LIMIT_S,
+            )
     except subprocess.TimeoutExpired:
         print(f"{name} takes more than {LIMIT_S} s:\n{code}")
         return False

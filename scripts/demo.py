@@ -1,6 +1,7 @@
 """Eight processes increase one counter in a file under one lock, and one of them is killed.
 
-The server is FENCELOCK_URL, or a private one. Exit status 1 means that a promise was broken.
+They lock in a file (the embedded store), or on FENCELOCK_URL. Exit status 1 means that a promise
+was broken.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from pathlib import Path
 
 import fencelock
 from demo_verdict import Holding, Process, Run, Step, percentile
-from private_server import ROOT, TARGET, cargo_build, private_server
+from private_server import ROOT, TARGET, cargo_build
 
 ROUNDS = 50
 TTL_S = 1.0
@@ -161,16 +162,13 @@ def verdict(run: Run) -> int:
 def main() -> int:
     given = os.environ.get("FENCELOCK_URL")  # empty: not given
     print("building the Rust process of the demo", flush=True)
-    cargo_build(
-        *("--release", "-p", "fencelock", "--example", "counter"),
-        *("-p", "fencelock-testserver", "--bin", "fencelock-testserver"),
-    )
-    with contextlib.ExitStack() as stack:
-        url = given or stack.enter_context(private_server("release"))
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fencelock-demo-")))
+    cargo_build("--release", "-p", "fencelock", "--example", "counter")
+    with tempfile.TemporaryDirectory(prefix="fencelock-demo-") as name:
+        folder = Path(name)
+        url = given or f"file:{folder}/locks.db"
         try:
             with fencelock.connect(url) as client:
-                print(f"\n  server: {client.server}{'' if given else ', a private one'}")
+                print(f"\n  locks in: {client.server}{'' if given else ', without a server'}")
         except fencelock.FencelockError as error:
             raise SystemExit(f"error: {error}") from None
         print(

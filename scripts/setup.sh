@@ -24,11 +24,9 @@ find_missing_packages() {
     missing=()
     need() { "${@:2}" >/dev/null 2>&1 || missing+=("$1"); }
     need gcc command -v cc
-    # A URL of the caller's makes the private server needless, but only in the demo.
-    if [[ "$scope" == all || -z "${FENCELOCK_URL:-}" ]]; then
-        need redis-server command -v "${FENCELOCK_REDIS_SERVER:-redis-server}"
-    fi
+    # The demo locks in a file, or on a server of the caller's.
     if [[ "$scope" == all ]]; then
+        need redis-server command -v "${FENCELOCK_REDIS_SERVER:-redis-server}"
         need pkg-config command -v pkg-config
         need clang-format command -v clang-format
         need shellcheck command -v shellcheck

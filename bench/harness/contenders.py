@@ -27,6 +27,8 @@ class Contender:
     about: str
     command: list[str]
     build: list[str] | None = None
+    local: bool = False
+    """Whether it locks in a file, and not on the server."""
 
 
 CC = shlex.split("cc -O2 -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror")
@@ -68,6 +70,10 @@ def _rust(mode: str, about: str) -> Contender:
     return Contender(f"fencelock-rust-{mode}", about, [str(program), "--mode", mode], build)
 
 
+def _local(name: str, about: str, same: Contender) -> Contender:
+    return Contender(name, about, same.command, same.build, local=True)
+
+
 CONTENDERS = [
     _c(FLOOR, "C, hiredis: SET NX PX + compare-and-delete; its waiter retries without a pause"),
     _c(TRIP, "C, hiredis: one GET there and back; not a lock"),
@@ -88,6 +94,10 @@ CONTENDERS = [
     _node("sesamecare-redlock", "@sesamecare-oss/redlock on ioredis", "sesamecare.mjs"),
     _node("redlock-universal", "redlock-universal's single lock on ioredis", "universal.mjs"),
     _node("redis-semaphore", "redis-semaphore's Mutex on ioredis", "semaphore.mjs"),
+    _local("fencelock-rust-file", "ours, fencelock::blocking, embedded", _rust("blocking", "")),
+    _local("fencelock-python-file", "ours, Python, embedded", _python("", "", "fencelock_py.py")),
+    _local("filelock", "filelock's FileLock: flock", _python("", "", "filelock_py.py")),
+    _local("portalocker", "portalocker's Lock: flock", _python("", "", "portalocker_py.py")),
 ]
 
 

@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from harness.child import Child, Failed
-from harness.contenders import Contender
+from harness.contenders import OUT, Contender
 from harness.server import Counts, Server
 
 TRIPS_PER_TURN = 500
+FILES = OUT / "files"
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,9 @@ class Entrant:
 
 
 def enter(contender: Contender, url: str, core: int) -> Entrant:
-    command = [*contender.command, url]
+    # A file of their own for all that lock in one, on the disk that the project is on.
+    FILES.mkdir(exist_ok=True)
+    command = [*contender.command, f"file:{FILES}/locks.db" if contender.local else url]
     one = Child(command, core)
     try:
         return Entrant(contender, one, Child(command, core))

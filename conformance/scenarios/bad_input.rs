@@ -4,22 +4,23 @@
 use std::net::{Ipv4Addr, TcpListener};
 
 use fencelock::ErrorKind;
+use fencelock_conformance::backend::{Backend, NOBODY};
 use fencelock_conformance::line::{Fault, Fields};
 use fencelock_conformance::party::Wish;
 use fencelock_conformance::runner::Scenario;
 use fencelock_conformance::stage::Stage;
 
 pub(crate) const ALL: &[Scenario] = &[
-    Scenario::solo("unreachable_server", unreachable_server),
-    Scenario::solo("wrong_password", wrong_password),
-    Scenario::solo("missing_permission", missing_permission),
-    Scenario::solo("malformed_urls", malformed_urls),
-    Scenario::solo("wrong_type_on_the_key", wrong_type_on_the_key),
+    Scenario::solo("unreachable_server", unreachable_server).on(Backend::Redis),
+    Scenario::solo("wrong_password", wrong_password).on(Backend::Redis),
+    Scenario::solo("missing_permission", missing_permission).on(Backend::Redis),
+    Scenario::solo("malformed_urls", malformed_urls).on(Backend::Redis),
+    Scenario::solo("wrong_type_on_the_key", wrong_type_on_the_key).on(Backend::Redis),
     Scenario::solo("names_that_are_refused", names_that_are_refused),
     Scenario::solo("limits_of_ttl_and_label", limits_of_ttl_and_label),
     Scenario::solo("use_after_close", use_after_close),
     Scenario::solo("full_queue", full_queue),
-    Scenario::solo("a_server_without_memory", a_server_without_memory),
+    Scenario::solo("a_server_without_memory", a_server_without_memory).on(Backend::Redis),
 ];
 
 /// The fault is of this kind, with its number, and says what happened and what to do.
@@ -39,12 +40,16 @@ fn refused(stage: &Stage, url: &str) -> Fault {
 
 /// The wish is refused before anything is sent.
 fn assert_refused(stage: &Stage, wish: Wish) {
-    let before = stage.calls("evalsha") + stage.calls("eval");
+    let calls = || match stage.backend {
+        Backend::Redis => stage.calls("evalsha") + stage.calls("eval"),
+        Backend::File => 0,
+    };
+    let before = calls();
     assert_fault(&wish.clone().fault(), ErrorKind::InvalidArgument);
     let fault = wish.attempt_fault();
     assert_fault(&fault, ErrorKind::InvalidArgument);
-    assert_eq!(stage.calls("evalsha") + stage.calls("eval"), before);
-    assert_eq!(stage.redis::<u64>(&["DBSIZE"]), 0);
+    assert_eq!(calls(), before);
+    stage.is_untouched();
 }
 
 fn unreachable_server(stage: &Stage) {
@@ -168,20 +173,15 @@ fn use_after_close(stage: &Stage) {
 
 fn full_queue(stage: &Stage) {
     let party = stage.party(0);
-    stage.redis::<()>(&["SET", "x", "somebody", "PX", "60000"]);
-    let mut fill = vec!["ZADD".to_owned(), "{x}:fl:q".to_owned()];
+    stage.plant("x", NOBODY, 60_000);
     // A few more than fit: those that are dead at the head are dropped first.
-    for ticket in 1..=10_020 {
-        fill.extend([ticket.to_string(), format!("w{ticket}")]);
-    }
-    stage.redis::<()>(&fill.iter().map(String::as_str).collect::<Vec<_>>());
+    stage.fill_queue("x", 10_020);
     let fault = party.acquire("x").fault();
     assert_fault(&fault, ErrorKind::Backend);
     assert!(fault.message().contains("10000"), "{fault:?}");
-    let tokens: Vec<String> = stage.redis(&["ZRANGE", "{x}:fl:q", "0", "-1"]);
-    assert!(tokens.iter().all(|token| token.starts_with('w')), "it is not in the queue");
-    assert_eq!(stage.redis::<u64>(&["HLEN", "{x}:fl:w"]), 0);
-    assert_eq!(stage.value("x").as_deref(), Some("somebody"));
+    let (filled, others) = stage.filled_queue("x");
+    assert!(filled >= 10_000 && others == 0, "it is not in the queue: {others}");
+    assert_eq!(stage.value("x").as_deref(), Some(NOBODY));
 }
 
 fn a_server_without_memory(stage: &Stage) {

@@ -1,5 +1,6 @@
 //! Connections that break, and scripts that the server forgets.
 
+use fencelock_conformance::backend::Backend;
 use fencelock_conformance::kit::boot_nanos;
 use fencelock_conformance::runner::Scenario;
 use fencelock_conformance::stage::Stage;
@@ -7,12 +8,16 @@ use fencelock_conformance::stage::Stage;
 use crate::{SLACK, between, millis};
 
 pub(crate) const ALL: &[Scenario] = &[
-    Scenario::pair("connections_killed_while_waiting", connections_killed_while_waiting),
-    Scenario::solo("connections_killed_while_holding", connections_killed_while_holding),
-    Scenario::pair("connections_killed_again_and_again", connections_killed_again_and_again),
-    Scenario::pair("script_flush", script_flush),
-    Scenario::pair("script_flush_again_and_again", script_flush_again_and_again),
-    Scenario::pair("a_server_that_restarts_under_a_waiter", a_server_that_restarts),
+    Scenario::pair("connections_killed_while_waiting", connections_killed_while_waiting)
+        .on(Backend::Redis),
+    Scenario::solo("connections_killed_while_holding", connections_killed_while_holding)
+        .on(Backend::Redis),
+    Scenario::pair("connections_killed_again_and_again", connections_killed_again_and_again)
+        .on(Backend::Redis),
+    Scenario::pair("script_flush", script_flush).on(Backend::Redis),
+    Scenario::pair("script_flush_again_and_again", script_flush_again_and_again).on(Backend::Redis),
+    Scenario::pair("a_server_that_restarts_under_a_waiter", a_server_that_restarts)
+        .on(Backend::Redis),
 ];
 
 fn kill_connections(stage: &Stage) {

@@ -1,5 +1,6 @@
 //! What locking costs the server: script calls per critical section, as promised.
 
+use fencelock_conformance::backend::Backend;
 use fencelock_conformance::kit::boot_nanos;
 use fencelock_conformance::runner::Scenario;
 use fencelock_conformance::stage::Stage;
@@ -7,10 +8,11 @@ use fencelock_conformance::stage::Stage;
 use crate::{between, millis};
 
 pub(crate) const ALL: &[Scenario] = &[
-    Scenario::solo("an_uncontended_section_costs_two_calls", an_uncontended_section),
-    Scenario::pair("a_contended_section_costs_two_calls", a_contended_section),
-    Scenario::pair("a_wait_costs_nothing", a_wait_costs_nothing),
-    Scenario::solo("a_renewal_costs_one_call", a_renewal_costs_one_call),
+    Scenario::solo("an_uncontended_section_costs_two_calls", an_uncontended_section)
+        .on(Backend::Redis),
+    Scenario::pair("a_contended_section_costs_two_calls", a_contended_section).on(Backend::Redis),
+    Scenario::pair("a_wait_costs_nothing", a_wait_costs_nothing).on(Backend::Redis),
+    Scenario::solo("a_renewal_costs_one_call", a_renewal_costs_one_call).on(Backend::Redis),
 ];
 
 /// A TTL by which neither a renewal nor a heartbeat is due in between.

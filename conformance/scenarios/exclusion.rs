@@ -1,5 +1,6 @@
 //! One holder at a time, whatever the languages; fences that grow.
 
+use fencelock_conformance::backend::NOBODY;
 use fencelock_conformance::line::Fields;
 use fencelock_conformance::runner::Scenario;
 use fencelock_conformance::stage::Stage;
@@ -106,10 +107,10 @@ fn prefixes_are_apart(stage: &Stage) {
 fn nobody_overtakes_the_queue(stage: &Stage) {
     let (waiter, newcomer) = (stage.party(0), stage.party(1));
     // As a holder that crashed a moment ago.
-    stage.redis::<()>(&["SET", "x", "fl1-AAAAAAAAAAAAAAAAAAAAAA", "PX", "60000"]);
+    stage.plant("x", NOBODY, 60_000);
     let waiting = waiter.acquire("x").start();
     stage.await_queue("x", 1);
-    stage.redis::<()>(&["DEL", "x"]);
+    stage.delete("x");
     assert!(newcomer.acquire("x").attempt().is_none(), "somebody waits already");
     waiting.lease().release().unwrap();
     stage.nothing_left("x");

@@ -1,5 +1,6 @@
 //! Clients of other libraries on the same key: redis-py's own lock.
 
+use fencelock_conformance::backend::Backend;
 use fencelock_conformance::line::Fields;
 use fencelock_conformance::party::Party;
 use fencelock_conformance::runner::Scenario;
@@ -9,9 +10,10 @@ use crate::cast::REDIS_PY;
 use crate::{SLACK, between};
 
 pub(crate) const ALL: &[Scenario] = &[
-    Scenario::solo("a_foreign_holder_excludes_us", a_foreign_holder_excludes_us),
-    Scenario::solo("we_exclude_a_foreign_client", we_exclude_a_foreign_client),
-    Scenario::solo("sections_mixed_with_foreign_ones", sections_mixed_with_foreign_ones),
+    Scenario::solo("a_foreign_holder_excludes_us", a_foreign_holder_excludes_us).on(Backend::Redis),
+    Scenario::solo("we_exclude_a_foreign_client", we_exclude_a_foreign_client).on(Backend::Redis),
+    Scenario::solo("sections_mixed_with_foreign_ones", sections_mixed_with_foreign_ones)
+        .on(Backend::Redis),
 ];
 
 fn redis_py(stage: &Stage) -> Party {

@@ -40,10 +40,10 @@ fn a_lease_is_renewed(stage: &Stage) {
 fn renewal_by_hand(stage: &Stage) {
     let holder = stage.party(0);
     let lease = holder.acquire("x").ttl(60_000).unrenewed().lease();
-    stage.redis::<()>(&["PEXPIRE", "x", "30000"]);
+    stage.expire_in("x", 30_000);
     lease.renew().unwrap();
     assert!(stage.remaining("x") > 50_000);
-    stage.redis::<()>(&["DEL", "x"]);
+    stage.delete("x");
     let fault = lease.renew().unwrap_err();
     assert_eq!((fault.kind.as_str(), fault.loss()), ("lost", Some("refused")));
     assert_eq!(stage.value("x"), None, "it is not made again");

@@ -1,5 +1,6 @@
 //! Leases that are lost: who is told, when and why.
 
+use fencelock_conformance::backend::{Backend, NOBODY};
 use fencelock_conformance::kit::boot_nanos;
 use fencelock_conformance::lease::Lease;
 use fencelock_conformance::line::Fault;
@@ -14,9 +15,12 @@ pub(crate) const ALL: &[Scenario] = &[
     Scenario::solo("a_deleted_key_loses_the_lease", a_deleted_key_loses_the_lease),
     Scenario::solo("a_key_taken_by_another_loses_the_lease", a_key_taken_by_another),
     Scenario::pair("holder_stopped_past_its_ttl", holder_stopped_past_its_ttl),
-    Scenario::solo("a_server_paused_too_long_loses_the_lease", a_server_paused_too_long),
-    Scenario::solo("a_short_pause_of_the_server_costs_nothing", a_short_pause_of_the_server),
-    Scenario::pair("a_server_that_forgot_everything", a_server_that_forgot_everything),
+    Scenario::solo("a_server_paused_too_long_loses_the_lease", a_server_paused_too_long)
+        .on(Backend::Redis),
+    Scenario::solo("a_short_pause_of_the_server_costs_nothing", a_short_pause_of_the_server)
+        .on(Backend::Redis),
+    Scenario::pair("a_server_that_forgot_everything", a_server_that_forgot_everything)
+        .on(Backend::Redis),
 ];
 
 fn told(result: Result<(), Fault>) -> (String, Option<String>) {
@@ -71,7 +75,7 @@ fn a_deleted_key_loses_the_lease(stage: &Stage) {
     const TTL: u64 = 3_000;
     let lease = stage.party(0).acquire("x").ttl(TTL).lease();
     let begun = boot_nanos();
-    stage.redis::<()>(&["DEL", "x"]);
+    stage.delete("x");
     let loss = lease.lost();
     assert!(between(begun, loss.at) < millis(TTL / 3) + SLACK);
     assert_lost(&lease, "refused");
@@ -80,10 +84,10 @@ fn a_deleted_key_loses_the_lease(stage: &Stage) {
 
 fn a_key_taken_by_another(stage: &Stage) {
     let lease = stage.party(0).acquire("x").ttl(3_000).lease();
-    stage.redis::<()>(&["SET", "x", "somebody", "PX", "60000"]);
+    stage.plant("x", NOBODY, 60_000);
     assert_eq!(lease.lost().reason, "refused");
     assert_lost(&lease, "refused");
-    assert_eq!(stage.value("x").as_deref(), Some("somebody"));
+    assert_eq!(stage.value("x").as_deref(), Some(NOBODY));
     assert!(stage.remaining("x") > 30_000, "its time is untouched, too");
 }
 

@@ -11,6 +11,7 @@ mod bad_input;
 mod cast;
 mod connections;
 mod cost;
+mod embedded;
 mod exclusion;
 mod faults;
 mod foreign;
@@ -60,6 +61,7 @@ fn main() -> ExitCode {
         foreign::ALL,
         cost::ALL,
         secrets::ALL,
+        embedded::ALL,
     ];
     runner::main(&scenarios.concat(), cast::LANGUAGES)
 }

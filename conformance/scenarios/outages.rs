@@ -1,6 +1,7 @@
 //! A server that stands still, runs out of memory, or keeps cutting the connections that grants
 //! are heard on.
 
+use fencelock_conformance::backend::Backend;
 use fencelock_conformance::kit::boot_nanos;
 use fencelock_conformance::runner::Scenario;
 use fencelock_conformance::stage::{Stage, eventually};
@@ -8,9 +9,12 @@ use fencelock_conformance::stage::{Stage, eventually};
 use crate::{SLACK, between, long, millis};
 
 pub(crate) const ALL: &[Scenario] = &[
-    Scenario::pair("a_server_stopped_for_two_ttls", a_server_stopped_for_two_ttls),
-    Scenario::pair("memory_that_runs_out_under_a_waiter", memory_that_runs_out_under_a_waiter),
-    Scenario::pair("push_connections_killed_each_second", push_connections_killed),
+    Scenario::pair("a_server_stopped_for_two_ttls", a_server_stopped_for_two_ttls)
+        .on(Backend::Redis),
+    Scenario::pair("memory_that_runs_out_under_a_waiter", memory_that_runs_out_under_a_waiter)
+        .on(Backend::Redis),
+    Scenario::pair("push_connections_killed_each_second", push_connections_killed)
+        .on(Backend::Redis),
 ];
 
 fn a_server_stopped_for_two_ttls(stage: &Stage) {

@@ -22,7 +22,7 @@ fn killed_holder(stage: &Stage) {
     let waiting = waiter.acquire("x").start();
     stage.await_queue("x", 1);
     let begun = boot_nanos();
-    holder.driver().kill();
+    holder.kill();
     let next = waiting.lease();
     let took = between(begun, next.at);
     assert!(took < millis(TTL) + SLACK, "{took:?}");
@@ -38,7 +38,7 @@ fn killed_waiter(stage: &Stage) {
     stage.await_queue("x", 1);
     let waiting = next.acquire("x").start();
     stage.await_queue("x", 2);
-    killed.driver().kill();
+    killed.kill();
     lease.release().unwrap();
     let next = waiting.lease();
     // Skipped at once, neither its lease nor its heartbeat is waited for.

@@ -52,7 +52,7 @@ fn a_wait_ends_at_its_timeout(stage: &Stage) {
 fn the_rest_moves_up(stage: &Stage) {
     let (a, b) = (stage.party(0), stage.party(1));
     let lease = a.acquire("x").lease();
-    let short = b.acquire("x").timeout(300).start();
+    let short = b.acquire("x").timeout(1_000).start();
     stage.await_queue("x", 1);
     let long = a.acquire("x").start();
     stage.await_queue("x", 2);

@@ -1,5 +1,6 @@
 //! Messages that are late, lost or out of order, made so by the proxy.
 
+use fencelock_conformance::backend::Backend;
 use fencelock_conformance::kit::boot_nanos;
 use fencelock_conformance::line::Fields;
 use fencelock_conformance::party::Party;
@@ -10,16 +11,21 @@ use fencelock_conformance::stage::{Stage, eventually};
 use crate::{SLACK, between, millis};
 
 pub(crate) const ALL: &[Scenario] = &[
-    Scenario::solo("reply_to_acquire_lost", reply_to_acquire_lost),
-    Scenario::solo("reply_to_try_lost", reply_to_try_lost),
-    Scenario::pair("reply_to_join_lost", reply_to_join_lost),
-    Scenario::pair("reply_to_release_lost", reply_to_release_lost),
-    Scenario::solo("reply_to_renewal_lost", reply_to_renewal_lost),
-    Scenario::solo("cancel_overtaking_an_acquire", cancel_overtaking_an_acquire).needs("cancel"),
-    Scenario::solo("extend_crossing_a_release", extend_crossing_a_release).needs("apart"),
-    Scenario::pair("acquire_delivered_too_late", acquire_delivered_too_late),
-    Scenario::pair("acquire_delivered_after_its_release", acquire_delivered_after_its_release),
-    Scenario::pair("late_grant_is_given_back", late_grant_is_given_back),
+    Scenario::solo("reply_to_acquire_lost", reply_to_acquire_lost).on(Backend::Redis),
+    Scenario::solo("reply_to_try_lost", reply_to_try_lost).on(Backend::Redis),
+    Scenario::pair("reply_to_join_lost", reply_to_join_lost).on(Backend::Redis),
+    Scenario::pair("reply_to_release_lost", reply_to_release_lost).on(Backend::Redis),
+    Scenario::solo("reply_to_renewal_lost", reply_to_renewal_lost).on(Backend::Redis),
+    Scenario::solo("cancel_overtaking_an_acquire", cancel_overtaking_an_acquire)
+        .needs("cancel")
+        .on(Backend::Redis),
+    Scenario::solo("extend_crossing_a_release", extend_crossing_a_release)
+        .needs("apart")
+        .on(Backend::Redis),
+    Scenario::pair("acquire_delivered_too_late", acquire_delivered_too_late).on(Backend::Redis),
+    Scenario::pair("acquire_delivered_after_its_release", acquire_delivered_after_its_release)
+        .on(Backend::Redis),
+    Scenario::pair("late_grant_is_given_back", late_grant_is_given_back).on(Backend::Redis),
 ];
 
 /// A party behind a proxy, whose scripts the server knows.

@@ -15,7 +15,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::{
-    Pid, Signal, WaitOptions, kill_process, set_parent_process_death_signal, waitpid,
+    Pid, Resource, Rlimit, Signal, WaitOptions, kill_process, prlimit,
+    set_parent_process_death_signal, waitpid,
 };
 
 use crate::line::{Answer, Fault, Fields, Request, Said};
@@ -235,6 +236,14 @@ impl Driver {
         let _ = child.wait();
     }
 
+    /// Lets its files grow to so many bytes, as on a disk without room for more.
+    pub fn limit_files(&self, bytes: u64) {
+        let current = (bytes < u64::MAX).then_some(bytes);
+        let limit = Rlimit { current, maximum: None };
+        let set = prlimit(Some(Pid::from_child(&self.child())), Resource::Fsize, limit);
+        assert!(set.is_ok(), "prlimit: {set:?}");
+    }
+
     /// Stops its clockwork (SIGSTOP), and returns when it stands still: until the signal has
     /// reached every thread, the others run on.
     pub fn stop(&self) {
@@ -288,10 +297,13 @@ impl Drop for Driver {
 /// A driver that is stopped would not see that its input was closed.
 #[expect(unsafe_code, reason = "the death signal can only be asked for by the child itself")]
 fn die_with_us(command: &mut Command) {
-    // SAFETY: the closure runs between fork and exec; it makes one system call and allocates
+    // SAFETY: the closure runs between fork and exec; it makes two system calls and allocates
     // nothing.
     unsafe {
-        command
-            .pre_exec(|| Ok::<(), io::Error>(set_parent_process_death_signal(Some(Signal::KILL))?));
+        command.pre_exec(|| {
+            // A file that may not grow any more is an error, and not the end.
+            libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
+            Ok::<(), io::Error>(set_parent_process_death_signal(Some(Signal::KILL))?)
+        });
     }
 }

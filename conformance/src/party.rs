@@ -75,6 +75,12 @@ impl Party {
         self.driver.must("inspect", &fields)
     }
 
+    /// Kills the process (SIGKILL) and returns when it is gone: it claims nothing from then on.
+    pub fn kill(&self) {
+        self.history.end_all(self.driver.name(), boot_nanos());
+        self.driver.kill();
+    }
+
     /// Ends the program; gives its exit status.
     pub fn exit(&self) -> Option<ExitStatus> {
         self.history.end_all(self.driver.name(), boot_nanos());

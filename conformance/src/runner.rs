@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 
+use crate::backend::Backend;
 use crate::driver::Language;
 use crate::kit::boot_nanos;
 use crate::stage::Stage;
@@ -22,24 +23,33 @@ pub struct Scenario {
     name: &'static str,
     roles: usize,
     needs: &'static str,
+    /// The only backend that it is about.
+    on: Option<Backend>,
     play: fn(&Stage),
 }
 
 impl Scenario {
     /// A scenario for each language alone.
     pub const fn solo(name: &'static str, play: fn(&Stage)) -> Self {
-        Self { name, roles: 1, needs: "", play }
+        Self { name, roles: 1, needs: "", on: None, play }
     }
 
     /// A scenario where two parties meet, for each language with itself and with others.
     pub const fn pair(name: &'static str, play: fn(&Stage)) -> Self {
-        Self { name, roles: 2, needs: "", play }
+        Self { name, roles: 2, needs: "", on: None, play }
     }
 
     /// Only for languages whose driver can do this; it has the first role.
     #[must_use]
     pub const fn needs(mut self, needs: &'static str) -> Self {
         self.needs = needs;
+        self
+    }
+
+    /// Only on this backend: it is about what that one alone has, such as a server's wire.
+    #[must_use]
+    pub const fn on(mut self, backend: Backend) -> Self {
+        self.on = Some(backend);
         self
     }
 
@@ -65,11 +75,19 @@ impl Scenario {
         casts
     }
 
-    fn trials(self, languages: &'static [Language]) -> Vec<Trial> {
+    fn trials(self, languages: &'static [Language], backend: Backend) -> Vec<Trial> {
+        if self.on.is_some_and(|on| on != backend) {
+            return Vec::new();
+        }
         let trial = |cast: Vec<&'static Language>| {
             let names: Vec<&str> = cast.iter().map(|language| language.name).collect();
             let name = format!("{}::{}", self.name, names.join("+"));
-            Trial::test(name, move || run(self.play, &cast))
+            // Names that were known before there were two backends stay as they were.
+            let name = match backend {
+                Backend::Redis => name,
+                Backend::File => format!("{name}@{}", backend.name()),
+            };
+            Trial::test(name, move || run(self.play, &cast, backend))
         };
         self.casts(languages).into_iter().map(trial).collect()
     }
@@ -78,6 +96,19 @@ impl Scenario {
 /// Whether there is time for more (`make test-all`).
 pub fn is_long() -> bool {
     std::env::var_os("FENCELOCK_LONG").is_some_and(|value| value == "1")
+}
+
+/// The backends to play on, by `FENCELOCK_CONFORMANCE_ON`; all unless it is set.
+fn backends() -> Vec<Backend> {
+    let Ok(named) = std::env::var("FENCELOCK_CONFORMANCE_ON") else {
+        // How drivers reach a server says nothing about a file.
+        let via = std::env::var_os("FENCELOCK_CONFORMANCE_VIA").is_some();
+        return if via { vec![Backend::Redis] } else { Backend::ALL.to_vec() };
+    };
+    let found: Vec<Backend> =
+        Backend::ALL.into_iter().filter(|backend| backend.name() == named).collect();
+    assert!(!found.is_empty(), "FENCELOCK_CONFORMANCE_ON is {named:?}, not redis or file");
+    found
 }
 
 thread_local! {
@@ -91,21 +122,21 @@ fn guarded<T>(work: impl FnOnce() -> T) -> Result<T, String> {
 
 /// Plays a scenario; again if it failed while the machine stood still.
 #[expect(clippy::print_stderr, reason = "a scenario that was played again is worth a line")]
-fn run(play: fn(&Stage), cast: &[&'static Language]) -> Result<(), Failed> {
+fn run(play: fn(&Stage), cast: &[&'static Language], backend: Backend) -> Result<(), Failed> {
     for _ in 1..TRIES {
         let begun = boot_nanos();
-        let result = once(play, cast);
+        let result = once(play, cast, backend);
         match (&result, stall::since(begun)) {
             (Err(_), Some(took)) => eprintln!("played again: the machine stood still for {took:?}"),
             _ => return result,
         }
     }
-    once(play, cast)
+    once(play, cast, backend)
 }
 
 /// Plays a scenario, and judges what every scenario must leave behind.
-fn once(play: fn(&Stage), cast: &[&'static Language]) -> Result<(), Failed> {
-    let stage = guarded(|| Stage::open(cast.to_vec()))?;
+fn once(play: fn(&Stage), cast: &[&'static Language], backend: Backend) -> Result<(), Failed> {
+    let stage = guarded(|| Stage::open(cast.to_vec(), backend))?;
     let played = guarded(|| {
         play(&stage);
         stage.verdict()
@@ -115,6 +146,7 @@ fn once(play: fn(&Stage), cast: &[&'static Language]) -> Result<(), Failed> {
 }
 
 /// Plays all scenarios that the command line asks for, as `cargo test` does.
+#[expect(clippy::print_stdout, reason = "what is played is worth a line")]
 pub fn main(scenarios: &[Scenario], languages: &'static [Language]) -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(AT_ONCE);
@@ -123,6 +155,19 @@ pub fn main(scenarios: &[Scenario], languages: &'static [Language]) -> ExitCode 
         PANIC.with_borrow_mut(|last| *last = text);
     }));
     stall::watch();
-    let trials = scenarios.iter().flat_map(|scenario| scenario.trials(languages)).collect();
+    let mut trials = Vec::new();
+    for backend in backends() {
+        let before = trials.len();
+        trials.extend(scenarios.iter().flat_map(|scenario| scenario.trials(languages, backend)));
+        let other = scenarios.iter().filter(|scenario| scenario.on.is_some_and(|on| on != backend));
+        if !arguments.list {
+            println!(
+                "on {}: {} trials; {} scenarios are about another backend alone",
+                backend.name(),
+                trials.len() - before,
+                other.count()
+            );
+        }
+    }
     libtest_mimic::run(&arguments, trials).exit_code()
 }

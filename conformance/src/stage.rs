@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use fencelock_testserver::{Authority, TestServer};
 
+use crate::backend::{Backend, Server, Store};
 use crate::driver::{Driver, LIMIT, Language};
 use crate::history::History;
 use crate::line::{Fault, Fields, decode};
@@ -21,9 +22,13 @@ const TOKEN: &str = "fl1-";
 /// One scenario's server, cast and history.
 #[derive(Debug)]
 pub struct Stage {
-    /// The server.
-    pub server: TestServer,
-    /// How its drivers reach it, by `FENCELOCK_CONFORMANCE_VIA` (`tls`, `unix`, `resp2`).
+    /// What its locks are kept in.
+    pub backend: Backend,
+    /// The server, if that is one.
+    pub server: Server,
+    /// The file, if that is one.
+    pub(crate) store: Option<Store>,
+    /// How its drivers reach it; a server by `FENCELOCK_CONFORMANCE_VIA` (`tls`, `unix`, `resp2`).
     pub url: String,
     _authority: Option<Authority>,
     /// Who claimed what.
@@ -31,7 +36,7 @@ pub struct Stage {
     cast: Vec<&'static Language>,
     drivers: Mutex<Vec<Arc<Driver>>>,
     secrets: Mutex<Vec<String>>,
-    observer: Mutex<Observer>,
+    observer: Mutex<Option<Observer>>,
 }
 
 struct Observer(redis::Connection);
@@ -59,8 +64,19 @@ pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
 }
 
 impl Stage {
-    /// Starts a server for a cast.
-    pub fn open(cast: Vec<&'static Language>) -> Self {
+    /// Sets the stage for a cast.
+    pub fn open(cast: Vec<&'static Language>, backend: Backend) -> Self {
+        match backend {
+            Backend::Redis => Self::with_server(cast),
+            Backend::File => {
+                let store = Store::new();
+                let url = format!("file:{}", store.file().display());
+                Self::with(cast, backend, Server(None), Some(store), url, None)
+            }
+        }
+    }
+
+    fn with_server(cast: Vec<&'static Language>) -> Self {
         let via = std::env::var("FENCELOCK_CONFORMANCE_VIA").unwrap_or_default();
         let authority = (via == "tls").then(Authority::new);
         let server = authority.as_ref().map_or_else(TestServer::start, |authority| {
@@ -75,17 +91,35 @@ impl Stage {
             ("", _) => server.url(),
             _ => panic!("FENCELOCK_CONFORMANCE_VIA is {via:?}, not tls, unix or resp2"),
         };
-        let observer = Mutex::new(Observer(server.connection()));
+        Self::with(cast, Backend::Redis, Server(Some(server)), None, url, authority)
+    }
+
+    fn with(
+        cast: Vec<&'static Language>,
+        backend: Backend,
+        server: Server,
+        store: Option<Store>,
+        url: String,
+        authority: Option<Authority>,
+    ) -> Self {
         Self {
+            backend,
             server,
+            store,
             url,
             _authority: authority,
             history: History::default(),
             cast,
             drivers: Mutex::default(),
             secrets: Mutex::new(vec![TOKEN.to_owned()]),
-            observer,
+            observer: Mutex::default(),
         }
+    }
+
+    /// The file that the locks are kept in.
+    pub fn store(&self) -> &Store {
+        let store = self.store.as_ref();
+        store.unwrap_or_else(|| panic!("there is no file: mark the scenario `on(Backend::File)`"))
     }
 
     /// Whether the driver in a role can do this.
@@ -139,27 +173,12 @@ impl Stage {
         let mut command = redis::Cmd::new();
         command.arg(words);
         let mut observer = open(&self.observer);
-        let answer = command.query(&mut observer.0).or_else(|_| {
+        let connect = || Observer(self.server.connection());
+        let answer = command.query(&mut observer.get_or_insert_with(connect).0).or_else(|_| {
             // The scenario may have restarted the server.
-            observer.0 = self.server.connection();
-            command.query(&mut observer.0)
+            command.query(&mut observer.insert(connect()).0)
         });
         answer.unwrap_or_else(|error| panic!("{words:?}: {error}"))
-    }
-
-    /// What the lock's key holds.
-    pub fn value(&self, lock: &str) -> Option<String> {
-        self.redis(&["GET", lock])
-    }
-
-    /// How long the lock's key lasts, in ms.
-    pub fn remaining(&self, lock: &str) -> i64 {
-        self.redis(&["PTTL", lock])
-    }
-
-    /// How many stand in the lock's queue. Only for names without braces.
-    pub fn queue(&self, lock: &str) -> u64 {
-        self.redis(&["ZCARD", &format!("{{{lock}}}:fl:q")])
     }
 
     /// Waits until so many stand in the lock's queue.
@@ -173,13 +192,6 @@ impl Stage {
     pub fn await_free(&self, lock: &str) {
         eventually(&format!("{lock} is free"), || self.value(lock).is_none().then_some(()));
         self.nothing_left(lock);
-    }
-
-    /// Asserts that nothing of a lock is left on the server but its last fence.
-    pub fn nothing_left(&self, lock: &str) {
-        let mut keys: Vec<String> = self.redis(&["KEYS", "*"]);
-        keys.retain(|key| key.contains(lock) && !key.ends_with(":fl:f"));
-        assert!(keys.is_empty(), "left of {lock}: {keys:?}");
     }
 
     /// How often the server has carried out a command.

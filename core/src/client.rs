@@ -8,7 +8,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 
-use crate::backend::redis::{Endpoint, RedisBackend};
+use crate::backend::target::Target;
 use crate::backend::withdrawal::{self, Withdrawal};
 use crate::backend::{Backend, Boxed, Claim, Inspection, Signal, SignalSink};
 use crate::clock::Moment;
@@ -37,7 +37,7 @@ pub struct Client {
 /// What the clones of a client share.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    endpoint: Arc<Endpoint>,
+    target: Target,
     options: ClientOptions,
     session: ArcSwap<Native<Arc<Session>>>,
     closed: AtomicBool,
@@ -85,11 +85,9 @@ impl Drop for UnderWay {
 }
 
 impl Session {
-    fn open(endpoint: &Arc<Endpoint>, options: &ClientOptions) -> Result<Arc<Self>> {
+    fn open(target: &Target, options: &ClientOptions) -> Result<Arc<Self>> {
         let client_id = token::client_id()?;
-        Ok(Self::over(options.response_timeout, |sink| {
-            Box::new(RedisBackend::new(endpoint.clone(), options, client_id, sink))
-        }))
+        Ok(Self::over(options.response_timeout, |sink| target.backend(options, client_id, sink)))
     }
 
     /// A session over a backend, which gets where its signals go.
@@ -214,7 +212,7 @@ impl Shared {
             if let Some(session) = current.get() {
                 return Ok(session.clone());
             }
-            let fresh = Arc::new(Native::new(Session::open(&self.endpoint, &self.options)?));
+            let fresh = Arc::new(Native::new(Session::open(&self.target, &self.options)?));
             self.session.compare_and_swap(&*current, fresh);
         }
     }
@@ -225,7 +223,8 @@ impl Shared {
 }
 
 impl Client {
-    /// Connects to the server that a URL names, with default options.
+    /// Connects to the server that a URL names, or opens the store: `redis://`, `rediss://`,
+    /// `redis+unix://`, `file:PATH`, `file:` or `memory:`. With default options.
     ///
     /// ```no_run
     /// # async fn example() -> fencelock::Result<()> {
@@ -280,21 +279,21 @@ impl Client {
     fn describe(url: &str, mut options: ClientOptions) -> Result<Self> {
         options.check()?;
         let url = url::parse(url)?;
-        match (&url.prefix, &options.prefix) {
+        match (url.prefix(), options.prefix.as_deref()) {
             (Some(a), Some(b)) if a != b => {
                 return Err(Error::invalid(
                     format!("the URL's prefix is {a:?}, the option's {b:?}"),
                     "give one of them",
                 ));
             }
-            (Some(prefix), None) => options.prefix = Some(prefix.clone()),
+            (Some(prefix), None) => options.prefix = Some(prefix.to_owned()),
             _ => {}
         }
-        let endpoint = Arc::new(Endpoint::new(url, &options)?);
-        let session = Session::open(&endpoint, &options)?;
+        let target = Target::new(url, &options)?;
+        let session = Session::open(&target, &options)?;
         let session = ArcSwap::from_pointee(Native::new(session));
         let closed = AtomicBool::new(false);
-        Ok(Self { shared: Arc::new(Shared { endpoint, options, session, closed }) })
+        Ok(Self { shared: Arc::new(Shared { target, options, session, closed }) })
     }
 
     /// Describes a lock. Nothing is sent; a name that can't be served is told by
@@ -345,6 +344,6 @@ impl Client {
 
     /// The server, without password, for people to read.
     pub fn server(&self) -> String {
-        self.shared.endpoint.to_string()
+        self.shared.target.to_string()
     }
 }

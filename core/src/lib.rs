@@ -1,5 +1,5 @@
-//! Distributed locks that a service can trust: on Redis and Valkey, with a fencing token on every
-//! lock, waiters served in the order they came, and a holder that is told before anyone else can
+//! Distributed locks that a service can trust: on Redis and Valkey, or on one machine without a
+//! server (`file:PATH`, `memory:`), with a fencing token on every lock, waiters served in the order they came, and a holder that is told before anyone else can
 //! get its lock.
 //!
 //! ```no_run

@@ -64,6 +64,9 @@
 //! [`read_poll`], [`read_release`] or [`read_extend`]; [`Asked::sent`] is the time *before* the
 //! request was sent. [`unavailable`] is the answer that a broken connection leaves.
 //!
+//! # The embedded store
+//! [`EmbeddedStore`] is one that is told the time; [`Standing`] is what it answers.
+//!
 //! # Bugs on purpose
 //! [`with_flaw`] runs something on this thread with a [`Flaw`] put back.
 
@@ -71,6 +74,8 @@ use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
 
 pub use crate::attempt::{Decision, Patience};
+pub use crate::backend::embedded::ledger::{Grant, Queued, Seen, Standing, Wish};
+pub use crate::backend::embedded::told::Store as EmbeddedStore;
 pub use crate::backend::redis::protocol::{
     Asked, Call, PushMode, Speaker, channel, read_acquire, read_extend, read_poll, read_release,
 };

@@ -94,10 +94,31 @@ def own_server() -> Iterator[Server]:
     server.stop()
 
 
+ON_A_SERVER = {"server", "own_server", "raw"}
+"""What a test asks for that is about a server, if it is not marked so; the others are run on a
+file, too."""
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "url" in metafunc.fixturenames:
+        marked = {mark.name for mark in metafunc.definition.iter_markers()}
+        kinds = ["redis", "file"]
+        if ON_A_SERVER & {*metafunc.fixturenames, *marked}:
+            kinds.remove("file")
+        if "file" in marked:
+            kinds.remove("redis")
+        metafunc.parametrize("url", kinds, indirect=True)
+
+
 @pytest.fixture
-def url(server: Server, monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setenv("FENCELOCK_URL", server.url)
-    return server.url
+def url(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
+    if request.param == "file":
+        url = f"file:{tmp_path}/locks.db"
+    else:
+        server: Server = request.getfixturevalue("server")
+        url = server.url
+    monkeypatch.setenv("FENCELOCK_URL", url)
+    return url
 
 
 Run = Callable[[Coroutine[Any, Any, None]], None]

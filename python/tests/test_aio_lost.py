@@ -30,6 +30,10 @@ async def forever() -> None:
     pytest.fail("nothing ended the body")
 
 
+# A key is deleted to lose a lease.
+pytestmark = pytest.mark.server
+
+
 @pytest.fixture
 def lock(url: str, name: str) -> Losable:
     return Losable(url, name)

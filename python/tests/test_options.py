@@ -91,11 +91,11 @@ def test_timeout_of_a_lock_is_refused_and_names_ttl(
 
 
 @pytest.mark.parametrize(
-    "url", ["", "localhost", "redis://h?timeout=3", "http://h", b"redis://h", 7]
+    "bad", ["", "localhost", "redis://h?timeout=3", "http://h", b"redis://h", 7]
 )
-def test_bad_urls_are_refused(url: Any) -> None:
+def test_bad_urls_are_refused(bad: Any) -> None:
     with pytest.raises(fencelock.InvalidArgumentError):
-        fencelock.connect(url)
+        fencelock.connect(bad)
 
 
 def test_what_is_not_built_yet_says_so() -> None:

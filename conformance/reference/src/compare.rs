@@ -95,7 +95,7 @@ pub fn compare(backend: &mut impl Locks, ops: &[Op]) -> Result<(), Disagreement>
             Op::ToExpiry(by) => oracle.next_expiry().map(|at| at + by),
             _ => None,
         };
-        if let Some(now_us) = to {
+        if let Some(now_us) = to.filter(|&to| features.steps_back || to > oracle.now_us()) {
             oracle.set_clock(now_us);
             backend.set_clock(now_us);
         }

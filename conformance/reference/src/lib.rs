@@ -7,12 +7,14 @@
 
 mod commands;
 pub mod compare;
+pub mod embedded;
 pub mod keyspace;
 pub mod locks;
 pub mod lua;
 pub mod oracle;
 pub mod scripted;
 
+pub use embedded::Embedded;
 pub use keyspace::{Bytes, Connection, Keyspace, Published};
 pub use locks::Locks;
 pub use lua::Scripts;

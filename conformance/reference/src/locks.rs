@@ -172,6 +172,11 @@ pub struct Features {
     pub fetching: bool,
     /// Fences are just max(last + 1, time in µs): none is skipped where a grant came to nothing.
     pub exact_fences: bool,
+    /// Its clock may be set back.
+    pub steps_back: bool,
+    /// A queue that nobody is heard of in for 120 s is forgotten, and its tickets begin anew. Else
+    /// the dead in it stay until they come to the head.
+    pub queues_lapse: bool,
 }
 
 impl Features {
@@ -183,6 +188,8 @@ impl Features {
         listeners: true,
         fetching: true,
         exact_fences: false,
+        steps_back: true,
+        queues_lapse: true,
     };
 }
 

@@ -64,6 +64,8 @@ pub struct Reference {
     queue_last: i64,
     /// Of each client that waits, by when it must be heard of.
     deadlines: BTreeMap<Client, i64>,
+    /// Whether the queue is forgotten then.
+    queues_lapse: bool,
     /// Who can be told; `None` if nobody must be listening.
     listening: Option<BTreeSet<Client>>,
     told: Vec<Told>,
@@ -78,6 +80,7 @@ impl Reference {
             record: None,
             queue: Vec::new(),
             queue_last: 0,
+            queues_lapse: features.queues_lapse,
             deadlines: BTreeMap::new(),
             listening: features.listeners.then(BTreeSet::new),
             told: Vec::new(),
@@ -97,7 +100,7 @@ impl Reference {
     pub fn next_expiry(&self) -> Option<i64> {
         let lease = self.holder.as_ref().and_then(|holder| holder.last);
         let record = self.record.as_ref().map(|record| record.last);
-        let queue = (!self.queue.is_empty()).then_some(self.queue_last);
+        let queue = (self.queues_lapse && !self.queue.is_empty()).then_some(self.queue_last);
         let deadlines = self.deadlines.values().copied().filter(|&last| last >= self.now());
         let all = lease.into_iter().chain(record).chain(queue).chain(deadlines);
         all.min().map(|last| (last + 1) * 1000)
@@ -408,7 +411,7 @@ impl Locks for Reference {
         let now = self.now();
         self.holder.take_if(|holder| holder.last.is_some_and(|last| last < now));
         self.record.take_if(|record| record.last < now);
-        if self.queue_last < now {
+        if self.queues_lapse && self.queue_last < now {
             self.forget_queue();
         }
     }

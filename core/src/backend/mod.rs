@@ -1,9 +1,12 @@
 //! The one trait between the engine and what it locks with. The engine owns waiting and the use
 //! of deadlines; a backend answers and signals.
 
+pub(crate) mod embedded;
 #[cfg(test)]
 pub(crate) mod fake;
+mod look;
 pub(crate) mod redis;
+pub(crate) mod target;
 pub(crate) mod withdrawal;
 
 use std::future::Future;

@@ -2,11 +2,15 @@
 //! database, and refuses what it does not know: a database silently ignored is exclusion
 //! silently lost.
 
+mod embedded;
+
 use std::fmt;
 use std::path::PathBuf;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::tls::{Pem, TlsOptions, TlsVersion};
+
+pub(crate) use self::embedded::{EmbeddedUrl, Location};
 
 /// The environment variable that names the server where no URL is given.
 pub const URL_VARIABLE: &str = "FENCELOCK_URL";
@@ -25,7 +29,7 @@ pub fn resolve_url(argument: Option<&str>) -> Result<String> {
         Ok(url) if !url.is_empty() => Ok(url),
         _ => Err(Error::invalid(
             "no URL was given and FENCELOCK_URL is not set",
-            "pass a URL such as redis://localhost:6379/0, or set FENCELOCK_URL",
+            "pass a URL such as redis://localhost:6379/0 or file:PATH, or set FENCELOCK_URL",
         )),
     }
 }
@@ -51,6 +55,22 @@ impl fmt::Debug for Secret {
 pub(crate) enum Place {
     Tcp { host: String, port: u16, tls: bool },
     Unix(PathBuf),
+}
+
+/// What a URL names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Url {
+    Redis(RedisUrl),
+    Embedded(EmbeddedUrl),
+}
+
+impl Url {
+    pub(crate) fn prefix(&self) -> Option<&str> {
+        match self {
+            Self::Redis(url) => url.prefix.as_deref(),
+            Self::Embedded(url) => url.prefix.as_deref(),
+        }
+    }
 }
 
 /// Where a Redis is, as a URL says it.
@@ -82,7 +102,7 @@ impl fmt::Display for RedisUrl {
 
 const FORM: &str = "write it as redis://[user[:password]@]host[:port][/db], for TLS with rediss://, \
                     or as redis+unix:///path[?db=n]; in user and password write / ? # @ : % as \
-                    %2F %3F %23 %40 %3A %25";
+                    %2F %3F %23 %40 %3A %25; without a server: file:PATH or memory:";
 
 /// What a scheme says of the place.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -93,7 +113,14 @@ enum Scheme {
 }
 
 /// Reads a URL. Its errors never repeat the URL, which may hold a password.
-pub(crate) fn parse(url: &str) -> Result<RedisUrl> {
+pub(crate) fn parse(url: &str) -> Result<Url> {
+    if let Some(embedded) = embedded::parse(url)? {
+        return Ok(Url::Embedded(embedded));
+    }
+    parse_redis(url).map(Url::Redis)
+}
+
+fn parse_redis(url: &str) -> Result<RedisUrl> {
     let Some((scheme, rest)) = url.split_once("://") else {
         return Err(Error::invalid("the URL has no scheme", FORM));
     };
@@ -105,7 +132,7 @@ pub(crate) fn parse(url: &str) -> Result<RedisUrl> {
             return Err(Error::new(
                 ErrorKind::Unsupported,
                 format!("{scheme}:// URLs are not served by this version of fencelock"),
-                "use a redis://, rediss:// or redis+unix:// URL",
+                "use a redis://, rediss://, redis+unix://, file: or memory: URL",
             ));
         }
         _ => return Err(Error::invalid("the URL's scheme is unknown", FORM)),

@@ -5,7 +5,7 @@ fn tcp(host: &str, port: u16, tls: bool) -> Place {
 }
 
 fn ok(url: &str) -> RedisUrl {
-    parse(url).unwrap_or_else(|error| panic!("{url}: {error}"))
+    parse_redis(url).unwrap_or_else(|error| panic!("{url}: {error}"))
 }
 
 #[test]
@@ -100,10 +100,10 @@ fn what_is_wrong_or_unknown_is_refused() {
         "unix:///a%00b",
         "unix:///redis.sock?db=x",
     ] {
-        let error = parse(url).expect_err(url);
+        let error = parse_redis(url).expect_err(url);
         assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{url}");
     }
-    assert_eq!(parse("redis-cluster://h").unwrap_err().kind(), ErrorKind::Unsupported);
+    assert_eq!(parse_redis("redis-cluster://h").unwrap_err().kind(), ErrorKind::Unsupported);
 }
 
 #[test]
@@ -119,6 +119,6 @@ fn the_password_is_never_shown() {
         "redis://u:p/canary@h",
         "redis://h?password=half&canary",
     ] {
-        assert!(!format!("{0:?} {0}", parse(bad).unwrap_err()).contains("canary"), "{bad}");
+        assert!(!format!("{0:?} {0}", parse_redis(bad).unwrap_err()).contains("canary"), "{bad}");
     }
 }

@@ -8,17 +8,13 @@ use redis::{Cmd, RedisError, Value};
 use super::denied;
 use super::scripts;
 use super::scripts::Script;
+use crate::backend::look::{at_expiry, heartbeat, window};
 use crate::backend::{Answer, Claim, Holder, Inspection, Mode, Released, Signal, not_understood};
 use crate::clock::{Moment, valid_until};
 use crate::error::{Error, ErrorKind, Result};
 use crate::flaw::{self, Flaw};
 use crate::options::hash_tag;
 use crate::token::Token;
-
-/// A live waiter's client must be heard of within this time, by the TTL.
-pub(super) fn window(ttl: Duration) -> Duration {
-    ttl.clamp(Duration::from_secs(3), Duration::from_secs(30))
-}
 
 /// How this client hears of grants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -239,17 +235,16 @@ pub(super) struct Look {
 
 impl Look {
     pub(super) fn after(&self, ttl: Duration) -> Duration {
-        let heartbeat = (window(ttl) / 3).mul_f64(1.0 - 0.1 * self.jitter.clamp(0.0, 1.0));
-        let mut after = heartbeat;
+        let mut after = heartbeat(ttl, self.jitter);
         let step = Duration::from_millis(50);
         let rank = u32::try_from(self.rank).unwrap_or(u32::MAX);
         if self.remaining == -2 {
             after = after.min(step.saturating_mul(rank.saturating_add(1)));
         }
         if let Ok(remaining) = u64::try_from(self.remaining)
-            && rank <= 3
+            && let Some(expiry) = at_expiry(Duration::from_millis(remaining), self.rank)
         {
-            after = after.min(Duration::from_millis(remaining + 2) + step * rank);
+            after = after.min(expiry);
         }
         let poll = Duration::from_millis(100);
         if self.mode == PushMode::None {

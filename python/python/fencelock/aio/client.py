@@ -32,7 +32,9 @@ def connect(
 
     Args:
         url: Such as `redis://user:password@host:6379/0`, `rediss://...` for TLS, or
-            `redis+unix:///path?db=0`; if None, the environment variable `FENCELOCK_URL`.
+            `redis+unix:///path?db=0`; without a server `file:PATH` (all processes of this
+            machine), `file:` (the user's own file) or `memory:` (this process); if None, the
+            environment variable `FENCELOCK_URL`.
         prefix: Put before every lock's name to make the key. Clients with different prefixes do
             not exclude each other. Default none.
         connect_timeout: How many seconds connecting may take. Default 5.
