@@ -181,24 +181,29 @@ static void a_loss_is_an_event(void) {
   nothing_more();
 }
 
+static void await_waiters(fencelock_client *observer, uint64_t wanted) {
+  uint64_t waiters = wanted + 1;
+  for (int tries = 0; waiters != wanted; tries++) {
+    fencelock_inspection *seen = NULL;
+    CHECK(tries < 20000);
+    OK(fencelock_inspect(observer, "e", 1, &seen, &error));
+    OK(fencelock_inspection_waiters(seen, &waiters, &error));
+    CHECK(fencelock_inspection_free(seen) == FENCELOCK_OK);
+  }
+}
+
 static void freeing_the_client_gives_everything_up(void) {
   fencelock_client *other = connected();
   fencelock_lease *holder = taken(other, "e");
   begin("e", FENCELOCK_FOREVER, NULL, NULL);
   begin("f", FENCELOCK_FOREVER, NULL, NULL);
   CHECK(readable(20000)); // granted, and not taken
+  await_waiters(other, 1);
   fencelock_lease *kept = taken(client, "g");
   CHECK(fencelock_client_free(client) == FENCELOCK_OK);
   EXPECT(FENCELOCK_INVALID_ARGUMENT, fencelock_lease_watch(kept, NULL, &error));
   // What was begun leaves the queue, although the lock is still held.
-  uint64_t waiters = 1;
-  for (int tries = 0; waiters > 0; tries++) {
-    fencelock_inspection *seen = NULL;
-    CHECK(tries < 20000);
-    OK(fencelock_inspect(other, "e", 1, &seen, &error));
-    OK(fencelock_inspection_waiters(seen, &waiters, &error));
-    CHECK(fencelock_inspection_free(seen) == FENCELOCK_OK);
-  }
+  await_waiters(other, 0);
   CHECK(is_held(kept));
   OK(fencelock_release(kept, &error));
   CHECK(fencelock_lease_free(kept) == FENCELOCK_OK);
