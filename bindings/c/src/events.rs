@@ -387,3 +387,29 @@ pub unsafe extern "C" fn fencelock_event_outcome(
 pub unsafe extern "C" fn fencelock_event_free(event: *mut fencelock_event) -> i32 {
     guard("fencelock_event_free", std::ptr::null_mut(), || handle::free::<Told>(event))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_readable(queue: &Queue) -> bool {
+        let mut watched = libc::pollfd { fd: queue.descriptor(), events: libc::POLLIN, revents: 0 };
+        // SAFETY: one entry, which lives for the length of the call.
+        unsafe { libc::poll(&raw mut watched, 1, 0) == 1 }
+    }
+
+    #[test]
+    fn the_descriptor_is_readable_while_something_is_left() {
+        let queue = Queue::new().unwrap();
+        assert!(!is_readable(&queue));
+        for userdata in 0..3 {
+            queue.sender.send(Happening { userdata, what: What::Released(Ok(())) });
+        }
+        for userdata in 0..3 {
+            assert!(is_readable(&queue), "{userdata}");
+            assert_eq!(queue.next().map(|next| next.userdata), Some(userdata));
+        }
+        assert!(queue.next().is_none());
+        assert!(!is_readable(&queue));
+    }
+}

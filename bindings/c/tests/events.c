@@ -106,21 +106,30 @@ static void what_is_left_keeps_the_descriptor_readable(void) {
   nothing_more();
 }
 
-static void one_event_a_time_is_enough(void) {
-  enum { ROUNDS = 20, MANY = 8 };
-  fencelock_lease *holder = taken(client, "h");
-  for (int round = 0; round < ROUNDS; round++) {
-    for (int i = 0; i < MANY; i++)
-      begin("h", 0, NULL, holder);
-    // Some round trips later most are decided, and are fetched together.
-    for (int i = 0; i < MANY; i++)
-      OK(fencelock_lease_renew(holder, &error));
-    for (int i = 0; i < MANY; i++)
-      refused(FENCELOCK_ACQUIRE_TIMEOUT, holder);
+// Cancelled just when it is granted: one of the two, and told once.
+static void a_cancel_races_a_grant(void) {
+  for (int round = 0; round < 30; round++) {
+    fencelock_options *options = NULL;
+    fencelock_cancel *cancel = NULL;
+    fencelock_event *event = NULL;
+    fencelock_lease *lease = NULL;
+    OK(fencelock_options_new(&options, &error));
+    OK(fencelock_cancel_new(&cancel, &error));
+    OK(fencelock_options_set_cancel(options, cancel, &error));
+    begin("r", FENCELOCK_FOREVER, options, options);
+    if (round % 2)
+      CHECK(readable(20000));
+    OK(fencelock_cancel_fire(cancel, &error));
+    event = next(FENCELOCK_EVENT_ACQUIRE, options);
+    int32_t status = fencelock_event_outcome(event, &lease, NULL);
+    CHECK(status == (lease == NULL ? FENCELOCK_CANCELLED : FENCELOCK_OK));
+    CHECK(fencelock_event_free(event) == FENCELOCK_OK);
+    CHECK(fencelock_lease_free(lease) == FENCELOCK_OK);
+    CHECK(fencelock_lease_free(taken(client, "r")) == FENCELOCK_OK);
+    nothing_more();
+    CHECK(fencelock_cancel_free(cancel) == FENCELOCK_OK);
+    CHECK(fencelock_options_free(options) == FENCELOCK_OK);
   }
-  OK(fencelock_release(holder, &error));
-  CHECK(fencelock_lease_free(holder) == FENCELOCK_OK);
-  nothing_more();
 }
 
 static void a_token_decides_what_was_begun(void) {
@@ -172,15 +181,29 @@ static void a_loss_is_an_event(void) {
   nothing_more();
 }
 
+static void await_waiters(fencelock_client *observer, uint64_t wanted) {
+  uint64_t waiters = wanted + 1;
+  for (int tries = 0; waiters != wanted; tries++) {
+    fencelock_inspection *seen = NULL;
+    CHECK(tries < 20000);
+    OK(fencelock_inspect(observer, "e", 1, &seen, &error));
+    OK(fencelock_inspection_waiters(seen, &waiters, &error));
+    CHECK(fencelock_inspection_free(seen) == FENCELOCK_OK);
+  }
+}
+
 static void freeing_the_client_gives_everything_up(void) {
   fencelock_client *other = connected();
   fencelock_lease *holder = taken(other, "e");
   begin("e", FENCELOCK_FOREVER, NULL, NULL);
   begin("f", FENCELOCK_FOREVER, NULL, NULL);
   CHECK(readable(20000)); // granted, and not taken
+  await_waiters(other, 1);
   fencelock_lease *kept = taken(client, "g");
   CHECK(fencelock_client_free(client) == FENCELOCK_OK);
   EXPECT(FENCELOCK_INVALID_ARGUMENT, fencelock_lease_watch(kept, NULL, &error));
+  // What was begun leaves the queue, although the lock is still held.
+  await_waiters(other, 0);
   CHECK(is_held(kept));
   OK(fencelock_release(kept, &error));
   CHECK(fencelock_lease_free(kept) == FENCELOCK_OK);
@@ -198,8 +221,8 @@ int main(void) {
   nothing_more();
   acquires_are_decided_in_line();
   what_is_left_keeps_the_descriptor_readable();
-  one_event_a_time_is_enough();
   a_token_decides_what_was_begun();
+  a_cancel_races_a_grant();
   a_loss_is_an_event();
   freeing_the_client_gives_everything_up();
   return 0;
