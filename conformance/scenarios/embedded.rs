@@ -43,10 +43,11 @@ fn a_killed_holder(stage: &Stage) {
     stage.nothing_left("x");
 }
 
-/// Each waiter becomes the holder and is killed; those behind it have nobody to tell them.
+/// The lock is handed on in order, and then each holder is killed: those behind the first have
+/// heard of nothing since they joined.
 fn a_killed_chain(stage: &Stage) {
     let first = stage.party(0);
-    first.acquire("x").ttl(LONG).lease();
+    let lease = first.acquire("x").ttl(LONG).lease();
     let mut queue = Vec::new();
     for place in 0..5 {
         let party = stage.party(place % 2);
@@ -56,7 +57,7 @@ fn a_killed_chain(stage: &Stage) {
     // Somebody in the middle goes first.
     queue.remove(2).0.kill();
     let begun = boot_nanos();
-    first.kill();
+    lease.release().unwrap();
     for (party, waiting) in queue {
         waiting.lease();
         party.kill();

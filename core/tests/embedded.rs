@@ -114,7 +114,9 @@ fn a_group_takes_part_where_that_is_asked_for() {
         assert_eq!(mode(&entry.unwrap().path()), 0o660);
     }
     drop(client);
-    assert_eq!(refused(&folder.url()), ErrorKind::Denied, "it is open to others");
+    assert_eq!(refused(&folder.url()), ErrorKind::Denied, "both are open to others");
+    fs::set_permissions(&beside, fs::Permissions::from_mode(0o700)).unwrap();
+    assert_eq!(refused(&folder.url()), ErrorKind::Denied, "the file still is");
 }
 
 #[test]
