@@ -1,28 +1,9 @@
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
-import {
-    AcquireTimeoutError,
-    type Client,
-    connect,
-    DistributedLock,
-    InvalidArgumentError,
-    type Lease,
-    NotHeldError,
-} from "fencelock";
-import { run, type Server, startServer } from "./server.mjs";
+import { test } from "node:test";
+import { AcquireTimeoutError, DistributedLock, InvalidArgumentError, type Lease, NotHeldError } from "fencelock";
+import { client, run, serve, server } from "./server.mjs";
 
-let server: Server;
-let client: Client;
-
-before(async () => {
-    server = await startServer();
-    client = await connect(server.url);
-});
-
-after(async () => {
-    await client.close();
-    await server.stop();
-});
+serve();
 
 test("acquire and release resolve to true", async () => {
     const lock = new DistributedLock("a", { url: server.url });

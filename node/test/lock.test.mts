@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 import {
     AcquireTimeoutError,
     type Client,
@@ -11,20 +11,9 @@ import {
     setLog,
     UnavailableError,
 } from "fencelock";
-import { eventually, type Server, startServer } from "./server.mjs";
+import { client, eventually, serve, server, startServer } from "./server.mjs";
 
-let server: Server;
-let client: Client;
-
-before(async () => {
-    server = await startServer();
-    client = await connect(server.url);
-});
-
-after(async () => {
-    await client.close();
-    await server.stop();
-});
+serve();
 
 const waiters = async (name: string) => (await client.inspect(name)).waiters;
 const free = async (name: string) => (await client.inspect(name)).holder === null;

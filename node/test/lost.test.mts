@@ -1,20 +1,9 @@
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
-import { type Client, connect, LockLostError } from "fencelock";
-import { eventually, type Server, startServer } from "./server.mjs";
+import { test } from "node:test";
+import { LockLostError } from "fencelock";
+import { client, eventually, serve, server } from "./server.mjs";
 
-let server: Server;
-let client: Client;
-
-before(async () => {
-    server = await startServer();
-    client = await connect(server.url);
-});
-
-after(async () => {
-    await client.close();
-    await server.stop();
-});
+serve();
 
 /** Nothing of JavaScript runs for so many ms. */
 function block(ms: number): void {

@@ -1,20 +1,9 @@
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
-import { type Client, connect, InvalidArgumentError, setLog } from "fencelock";
-import { type Server, startServer } from "./server.mjs";
+import { test } from "node:test";
+import { connect, InvalidArgumentError, setLog } from "fencelock";
+import { client, serve, server } from "./server.mjs";
 
-let server: Server;
-let client: Client;
-
-before(async () => {
-    server = await startServer();
-    client = await connect(server.url);
-});
-
-after(async () => {
-    await client.close();
-    await server.stop();
-});
+serve();
 
 /** An error of ours with such a text. */
 function refusal(...parts: RegExp[]) {

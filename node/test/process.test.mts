@@ -1,21 +1,9 @@
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 import { Worker } from "node:worker_threads";
-import { type Client, connect } from "fencelock";
-import { eventually, LONG, PACKAGE, run, type Server, startServer } from "./server.mjs";
+import { client, eventually, LONG, PACKAGE, run, serve, server, startServer } from "./server.mjs";
 
-let server: Server;
-let client: Client;
-
-before(async () => {
-    server = await startServer();
-    client = await connect(server.url);
-});
-
-after(async () => {
-    await client.close();
-    await server.stop();
-});
+serve();
 
 const waiters = async (name: string) => (await client.inspect(name)).waiters;
 

@@ -3,8 +3,10 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { type AddressInfo, createServer, connect as dial } from "node:net";
+import { after, before } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
+import { type Client, connect } from "fencelock";
 
 /** ms that nothing here takes unless it hangs. */
 export const LIMIT = 30_000;
@@ -71,6 +73,23 @@ export async function startServer(): Promise<Server> {
         );
     await eventually(answers, "the server's first answer");
     return { url: `redis://127.0.0.1:${port}/0`, port, process: server, ask: (command) => ask(port, command), stop };
+}
+
+/** The server of a test file that has called `serve`. */
+export let server: Server;
+/** That file's client. */
+export let client: Client;
+
+/** Gives a test file a server and a client, for as long as its tests run. */
+export function serve(): void {
+    before(async () => {
+        server = await startServer();
+        client = await connect(server.url);
+    });
+    after(async () => {
+        await client.close();
+        await server.stop();
+    });
 }
 
 /** What a program of its own came to. */
