@@ -57,7 +57,7 @@ fn control(control: Control) -> Result<(), Failed> {
 }
 
 /// Paths that broke a rule once, with the bug that they showed.
-const ONCE_BROKEN: [(&str, &str, &str); 3] = [
+const ONCE_BROKEN: [(&str, &str, &str); 4] = [
     (
         "the first request of a try_acquire arrives after the second was told 'busy'",
         "two who change their minds",
@@ -76,6 +76,13 @@ const ONCE_BROKEN: [(&str, &str, &str); 3] = [
         "acquire:A1 execute:A.3 acquire:B1 execute:B.1 receive:B.1 execute:B.2 receive:B.2 \
          reset:B.3 notice:B.3 giveup:B1 execute:B.4 receive:B.4 execute:B.4 receive:A.3 \
          execute:B.2 receive:B.2 receive:B.4",
+    ),
+    (
+        "the last look for a straggler is lost with its connection",
+        "one who gives up while its connection is replaced",
+        "acquire:A1 reset:A.3 execute:A.1 receive:A.1 release:A1 execute:A.4 receive:A.4 \
+         execute:A.1 receive:A.1 advance execute:A.1 receive:A.1 execute:A.3 advance advance \
+         reset:A.1 notice:A.1",
     ),
 ];
 

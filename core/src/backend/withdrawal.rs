@@ -14,7 +14,8 @@ const ANSWER: Duration = Duration::from_secs(1);
 
 /// When a claim is withdrawn: each second until the server has answered, or the claim has surely
 /// lapsed by itself; and where a request for it may still be on its way on a connection that
-/// broke, once more 1 s later, and after the TTL (protocol, "The client's part", 6).
+/// broke, once more 1 s later, and after the TTL, each until it was heard (protocol, "The client's
+/// part", 6).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Withdrawal {
     ttl: Duration,
@@ -33,6 +34,8 @@ enum Step {
     Again {
         at: Moment,
         last: bool,
+        /// When it is not repeated any more, though nobody heard it.
+        until: Moment,
     },
     Done,
 }
@@ -45,7 +48,8 @@ impl Withdrawal {
 
     /// Of a claim whose withdrawal was heard, but perhaps before its last request.
     pub fn late(ttl: Duration, now: Moment) -> Self {
-        Self { ttl, step: Step::Again { at: now + PAUSE, last: false } }
+        let at = now + PAUSE;
+        Self { ttl, step: Step::Again { at, last: false, until: at + ttl } }
     }
 
     /// When the cancel is to be sent next; `None` when it is over.
@@ -75,8 +79,18 @@ impl Withdrawal {
                 left = answer.is_err();
                 if straggling { Self::late(self.ttl, now).step } else { Step::Done }
             }
-            Step::Again { last: false, .. } => Step::Again { at: now + self.ttl, last: true },
-            Step::Again { last: true, .. } | Step::Done => Step::Done,
+            Step::Again { last, until, .. } if again && now < until => {
+                Step::Again { at: now + PAUSE, last, until }
+            }
+            Step::Again { last: false, .. } => {
+                let at = now + self.ttl;
+                Step::Again { at, last: true, until: at + self.ttl }
+            }
+            Step::Again { last: true, .. } => {
+                left = answer.is_err();
+                Step::Done
+            }
+            Step::Done => Step::Done,
         };
         left
     }
@@ -145,9 +159,23 @@ mod tests {
         withdrawal.answered(&Ok(()), START);
         assert_eq!(withdrawal, Withdrawal::late(TTL, START));
         assert_eq!(withdrawal.next(), Some(after(1)));
-        withdrawal.answered(&unheard(), after(1));
+        withdrawal.answered(&Ok(()), after(1));
         assert_eq!(withdrawal.next(), Some(after(11)));
         withdrawal.answered(&Ok(()), after(11));
+        assert_eq!(withdrawal.next(), None);
+    }
+
+    #[test]
+    fn each_look_for_a_straggler_is_repeated_until_it_is_heard_for_a_ttl_at_most() {
+        let mut withdrawal = Withdrawal::late(TTL, START);
+        withdrawal.answered(&unheard(), after(1));
+        assert_eq!(withdrawal.next(), Some(after(2)));
+        withdrawal.answered(&Ok(()), after(2));
+        for second in 12..22 {
+            assert_eq!(withdrawal.next(), Some(after(second)));
+            assert!(!withdrawal.answered(&unheard(), after(second)));
+        }
+        assert!(withdrawal.answered(&unheard(), after(22)), "left to lapse");
         assert_eq!(withdrawal.next(), None);
     }
 
