@@ -26,6 +26,17 @@ pub(crate) struct Acquiring {
     patience: Patience,
     since: Moment,
     place: Option<Place>,
+    /// A second attempt is under way, and the first may still be on its way, too.
+    repeating: bool,
+}
+
+impl Drop for Acquiring {
+    fn drop(&mut self) {
+        // What is dropped is withdrawn behind its last request, but the first may come after that.
+        if self.repeating && self.session.is_of_this_process() {
+            self.withdraw();
+        }
+    }
 }
 
 /// How an attempt left things.
@@ -52,8 +63,9 @@ impl Acquiring {
             ticket: 0,
         });
         let since = Moment::now();
+        let described = described.clone();
         let mut acquiring =
-            Self { session, described: described.clone(), claim, patience, since, place: None };
+            Self { session, described, claim, patience, since, place: None, repeating: false };
         if patience.queues(acquiring.session.backend.listening()) {
             acquiring.place = Some(acquiring.enter());
         }
@@ -135,7 +147,9 @@ impl Acquiring {
         loop {
             let queue = self.place.is_some();
             let by = self.by();
+            self.repeating = repeated;
             let answer = self.session.backend.attempt(&self.claim, queue, by).await;
+            self.repeating = false;
             match self.next(answer, repeated)? {
                 Next::Lease(lease) => return Ok(Some(lease)),
                 Next::Busy => return Ok(None),
@@ -239,4 +253,41 @@ impl Acquiring {
 /// The error of a wait that had no time to begin.
 pub(crate) fn busy() -> Error {
     timed_out(Duration::ZERO)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::fake::{Asked, Stage};
+    use crate::options::ClientOptions;
+
+    #[tokio::test]
+    async fn a_second_attempt_that_is_dropped_is_withdrawn_for_the_sake_of_the_first() {
+        let mut stage = Stage::new();
+        let client = crate::Client::lazy("redis://localhost:6379", ClientOptions::new()).unwrap();
+        let described = client.lock("a").described;
+        let claim = Arc::new(Claim {
+            name: described.name.clone(),
+            token: Token::generate().unwrap(),
+            mode: Mode::Exclusive,
+            ttl_ms: 10_000,
+            label: "".into(),
+            ticket: 0,
+        });
+        let acquiring = Acquiring {
+            session: UnderWay::new(stage.session.clone()),
+            described,
+            claim: claim.clone(),
+            patience: Patience::Once,
+            since: Moment::now(),
+            place: None,
+            repeating: false,
+        };
+        stage.attempt_answers(Err(Error::unavailable("the connection broke").maybe_done()));
+        let attempts = tokio::spawn(acquiring.attempts(false));
+        assert_eq!(stage.next().await, Asked::Attempt(claim.token, 0));
+        assert_eq!(stage.next().await, Asked::Attempt(claim.token, 0));
+        attempts.abort();
+        assert_eq!(stage.next().await, Asked::Withdraw(claim.token));
+    }
 }

@@ -57,7 +57,7 @@ fn control(control: Control) -> Result<(), Failed> {
 }
 
 /// Paths that broke a rule once, with the bug that they showed.
-const ONCE_BROKEN: [(&str, &str, &str); 4] = [
+const ONCE_BROKEN: [(&str, &str, &str); 5] = [
     (
         "the first request of a try_acquire arrives after the second was told 'busy'",
         "two who change their minds",
@@ -83,6 +83,15 @@ const ONCE_BROKEN: [(&str, &str, &str); 4] = [
         "acquire:A1 reset:A.3 execute:A.1 receive:A.1 release:A1 execute:A.4 receive:A.4 \
          execute:A.1 receive:A.1 advance execute:A.1 receive:A.1 execute:A.3 advance advance \
          reset:A.1 notice:A.1",
+    ),
+    (
+        "the first request of a try_acquire arrives after its second was given up",
+        "two clients, anything inside the promise",
+        "try:A1 acquire-timeout:A2 try:B1 reset:B.2 execute:B.3 giveup:B1 try:B1 execute:B.4 \
+         execute:B.3 execute:B.2 receive:B.4 receive:B.3 try:B1 execute:A.3 execute:B.4 \
+         receive:B.3 execute:A.2 back receive:A.2 receive:A.3 reset:B.4 acquire:A1 execute:B.5 \
+         receive:B.5 acquire-timeout:B1 execute:B.1 receive:B.1 execute:B.5 execute:A.2 \
+         receive:A.2 receive:B.5",
     ),
 ];
 

@@ -182,6 +182,10 @@ impl World {
         match self.doing(c, caller).clone() {
             Doing::Attempting(attempting) => {
                 self.cancel_behind(c, caller, attempting.claim.clone(), lab);
+                if attempting.repeated {
+                    // The first request may come after that.
+                    self.withdraw(c, attempting.claim.clone(), true, self.now);
+                }
                 self.leave(c, &attempting, lab);
             }
             Doing::Waiting { id } => {
