@@ -10,8 +10,6 @@ pub(crate) mod release;
 mod resp;
 pub(crate) mod scripts;
 mod signals;
-#[cfg(test)]
-mod signals_tests;
 mod stream;
 
 use std::collections::HashMap;
@@ -31,8 +29,7 @@ use self::signals::Listening;
 pub(crate) use self::stream::Endpoint;
 use super::withdrawal::{self, Withdrawal};
 use super::{
-    Answer, Backend, Boxed, Claim, Direct, Inspection, Interrupt, Pipeline, Released, Signal,
-    SignalSink,
+    Answer, Backend, Boxed, Claim, Direct, Inspection, Interrupt, Pipeline, Released, SignalSink,
 };
 use crate::clock::Moment;
 use crate::engine;
@@ -54,8 +51,6 @@ struct Core {
     sink: SignalSink,
     /// The engine's connection, with signals.
     engine: Line<Listening>,
-    /// Whether it was ever open.
-    listened: AtomicBool,
     /// A shared connection for each of the callers' runtimes.
     mux: Mutex<HashMap<Id, Arc<Line<Link>>>>,
     pool: Pool,
@@ -144,7 +139,6 @@ impl RedisBackend {
             speaker: Arc::new(Speaker { client, prefix }),
             sink,
             engine: Line::default(),
-            listened: AtomicBool::new(false),
             mux: Mutex::default(),
             pool: Pool::default(),
             pipelines: Pipelines::default(),
@@ -168,15 +162,7 @@ impl Core {
     async fn listening(&self, by: Moment) -> Result<Listening> {
         self.check_open()?;
         let by = self.connect_by(by);
-        let open = async {
-            let open = signals::open(&self.endpoint, &self.dialect, &self.speaker, &self.sink, by);
-            let listening = open.await?;
-            if self.listened.swap(true, Ordering::Relaxed) {
-                // What was published between the two subscriptions went to the old one.
-                (self.sink)(Signal::LookAll);
-            }
-            Ok(listening)
-        };
+        let open = signals::open(&self.endpoint, &self.dialect, &self.speaker, &self.sink, by);
         self.engine.get(open, by).await
     }
 
