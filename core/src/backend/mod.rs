@@ -4,7 +4,7 @@
 pub(crate) mod embedded;
 #[cfg(test)]
 pub(crate) mod fake;
-mod look;
+pub(crate) mod look;
 pub(crate) mod redis;
 pub(crate) mod target;
 pub(crate) mod withdrawal;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::waiter::{Stage, Then, Waiter};
+use crate::backend::look::window;
 use crate::backend::{Answer, Claim, Mode, not_understood};
 use crate::clock::Moment;
 use crate::error::{Error, Result};
@@ -361,8 +362,7 @@ impl<C> Table<C> {
         let mut claims = Vec::new();
         for (look_at, id) in queued.into_iter().take(POLL_MOST) {
             let waiter = self.waiters.get_mut(&id)?;
-            let slack =
-                waiter.claim.ttl().clamp(Duration::from_secs(3), Duration::from_secs(30)) / 9;
+            let slack = window(waiter.claim.ttl()) / 9;
             if look_at > now + slack {
                 break;
             }
