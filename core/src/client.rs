@@ -182,7 +182,7 @@ impl Session {
         for holding in releases {
             let session = self.clone();
             tasks.spawn(async move {
-                if let Err(error) = session.backend.release(&holding.claim, by).await {
+                if let Err(error) = session.backend.release(&holding.claim, false, by).await {
                     tracing::warn!("a lease was left to lapse at close: {error}");
                 }
             });

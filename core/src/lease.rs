@@ -328,9 +328,9 @@ impl Lease {
     pub async fn release(self) -> Result<()> {
         let releasing = self.begin_release()?;
         let answer = if Handle::try_current().is_ok() {
-            releasing.session.backend.release(&self.holding.claim, releasing.by).await
+            releasing.session.backend.release(&self.holding.claim, false, releasing.by).await
         } else {
-            engine::run(releasing.request()).await?
+            engine::run(releasing.request(false)).await?
         };
         releasing.finish(answer)
     }
@@ -345,7 +345,7 @@ impl Lease {
                 let interrupt = interrupt.unwrap_or(&mut never);
                 direct.release(&self.holding.claim, releasing.by, interrupt)
             }
-            None => engine::block_on_with(releasing.request(), interrupt),
+            None => engine::block_on_with(releasing.request(false), interrupt),
         };
         releasing.finish(answer)
     }
@@ -389,7 +389,7 @@ impl Lease {
         if self.holding.loss().is_none() && self.holding.step(Event::Abandoned) {
             self.holding.ending.tell(None);
             if let Some(session) = self.session.get() {
-                session.keeper.forget(&self.holding);
+                session.keeper.leave(&self.holding);
             }
             tracing::warn!(
                 lock = self.name(),
@@ -412,7 +412,7 @@ impl Lease {
         if !held && lost.is_none() {
             return Err(Error::not_held("the lease was released before").at(self.name()));
         }
-        session.keeper.forget(&self.holding);
+        session.keeper.leave(&self.holding);
         // A lease that is lost is released all the same: the server may still have it.
         let by = session.answer_by(self.holding.claim.ttl());
         Ok(Releasing { session, holding: self.holding.clone(), lost, by, done: false })
@@ -427,7 +427,7 @@ impl Drop for Lease {
         };
         let session = UnderWay::new(session.clone());
         if self.holding.step(Event::ReleaseBegun) {
-            session.keeper.forget(&self.holding);
+            session.keeper.leave(&self.holding);
             let by = session.answer_by(self.holding.claim.ttl());
             let holding = self.holding.clone();
             drop(Releasing { session, holding, lost: None, by, done: false });
@@ -445,19 +445,15 @@ struct Releasing {
 }
 
 impl Releasing {
-    /// The request, for the engine to send.
-    fn request(&self) -> impl Future<Output = Result<Released>> + Send + 'static {
+    /// The request, for the engine to send; `sent` if it was before, and not answered.
+    fn request(&self, sent: bool) -> impl Future<Output = Result<Released>> + Send + 'static {
         let (session, holding, by) = (self.session.clone(), self.holding.clone(), self.by);
-        async move { session.backend.release(&holding.claim, by).await }
+        async move { session.backend.release(&holding.claim, sent, by).await }
     }
 
-    /// Waits for the end, on the engine. `repeated` if a first request was not answered: that
-    /// nobody holds the lock means then that it was heard.
-    async fn go_on(self, repeated: bool) -> Result<()> {
-        let answer = match self.request().await {
-            Ok(Released::NotHeld) if repeated => Ok(Released::Freed),
-            answer => answer,
-        };
+    /// Waits for the end, on the engine; `sent` if a first request was not answered.
+    async fn go_on(self, sent: bool) -> Result<()> {
+        let answer = self.request(sent).await;
         self.finish(answer)
     }
 
@@ -471,6 +467,7 @@ impl Releasing {
         };
         self.done = true;
         self.holding.released();
+        self.session.keeper.forget(&self.holding);
         result.map_err(|error| error.at(name))
     }
 
@@ -479,7 +476,7 @@ impl Releasing {
         let mut repetition = Repetition::default();
         while Moment::now() < holding.valid_until() {
             let by = session.answer_by(holding.claim.ttl());
-            let answer = session.backend.release(&holding.claim, by).await;
+            let answer = session.backend.release(&holding.claim, false, by).await;
             if let Some(pause) = repetition.again(&answer) {
                 tokio::time::sleep(pause).await;
                 continue;
@@ -492,6 +489,7 @@ impl Releasing {
             break;
         }
         holding.released();
+        session.keeper.forget(&holding);
     }
 }
 

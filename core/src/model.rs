@@ -49,12 +49,12 @@
 //! lost all the same; [`Settled::Refused`]: step [`Event::Lost`]. By hand: `take_for_renewal`
 //! gives true, then the same.
 //!
-//! A release begins with [`Term::is_held`] and the step [`Event::ReleaseBegun`], then `forget`; a
+//! A release begins with [`Term::is_held`] and the step [`Event::ReleaseBegun`], then `leave`; a
 //! lease that is lost is released all the same, and answered within min(response timeout, TTL).
 //! On the wire a release is sent again while [`Tries::again`], and read by [`Tries::read`];
-//! [`Outcome::of`] is what the holder hears. After [`Outcome::Over`]: step [`Event::Released`].
+//! [`Outcome::of`] is what the holder hears. After [`Outcome::Over`]: step [`Event::Released`], then `forget`.
 //! After [`Outcome::Open`] the same (with [`Tries`]) is begun at once and after each pause of
-//! [`Repetition::again`], while now < [`Term::valid_until`]; then the step. A lease that is
+//! [`Repetition::again`], while now < [`Term::valid_until`]; then the same. A lease that is
 //! dropped begins with this. With a straggler expected, its end sets [`Term::straggler_due`],
 //! when a [`Withdrawal`] that is straggling begins.
 //!

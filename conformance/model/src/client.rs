@@ -42,6 +42,8 @@ pub(crate) struct Client {
 #[derive(Clone, Debug, Hash)]
 pub(crate) struct Engine {
     pub(crate) link: Option<Link>,
+    /// Whether it was ever open.
+    pub(crate) listened: bool,
     pub(crate) opening: Option<Conn>,
     /// The first of them opens it.
     pub(crate) waiting: VecDeque<Expected>,
@@ -147,7 +149,7 @@ impl Client {
             book: Book::default(),
             tokens: 0,
             conns: 0,
-            engine: Engine { link: None, opening: None, waiting: VecDeque::new() },
+            engine: Engine { link: None, listened: false, opening: None, waiting: VecDeque::new() },
             room: None,
             keeper_next: Moment::NEVER,
             callers: vec![caller; usize::from(party.callers)],

@@ -169,5 +169,11 @@ pub fn controls() -> Vec<Control> {
         ),
         control("a room that is not woken", network, Shell(Slip::NotWoken), &[Rule::Rescue]),
         control("a keeper that does not look", plain, Shell(Slip::KeeperAsleep), &[Rule::Told]),
+        control(
+            "a lease forgotten before its release is answered",
+            network,
+            Shell(Slip::ForgottenEarly),
+            &[Rule::Truth],
+        ),
     ]
 }

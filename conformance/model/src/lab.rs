@@ -31,6 +31,8 @@ pub enum Rule {
     Deadline,
     /// A lease whose time is over is told to be lost.
     Told,
+    /// Who gives back in time what it holds is not told that it was lost.
+    Truth,
     /// Nothing is left behind.
     Rest,
 }
@@ -138,6 +140,8 @@ pub(crate) enum Slip {
     KeeperAsleep,
     /// A fence is read from somewhere else than the grant.
     FenceFromElsewhere,
+    /// A lease is forgotten when its release begins, not when it is over.
+    ForgottenEarly,
 }
 
 /// A bug on purpose.

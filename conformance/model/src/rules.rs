@@ -137,6 +137,16 @@ impl World {
         }
     }
 
+    /// The server has answered a release: the holder is `told` that the lease was lost.
+    pub(crate) fn check_told(&self, c: usize, no: u8, told: bool, lab: &mut Lab) {
+        let lease = self.clients[c].leases.get(&no);
+        let Some(lease) = lease.filter(|_| told && !self.ledger.beyond) else { return };
+        if self.now < lease.term.valid_until() {
+            let name = token_name(&lease.claim.token);
+            lab.broken(Rule::Truth, format!("{name} was held, and is told to have been lost"));
+        }
+    }
+
     /// Looks at a state.
     pub(crate) fn check(&mut self, lab: &mut Lab) {
         let mut believed = 0;

@@ -51,7 +51,9 @@ impl World {
                     keyspace.subscribe(messages.0, channel(&name(c).to_string()));
                 });
                 let link = Link { conn, messages, mode: party.mode, broken: false };
-                world.client(c).engine.link = Some(link);
+                let engine = &mut world.client(c).engine;
+                engine.link = Some(link);
+                engine.listened = true;
             }
         }
         world

@@ -57,7 +57,7 @@ fn control(control: Control) -> Result<(), Failed> {
 }
 
 /// Paths that broke a rule once, with the bug that they showed.
-const ONCE_BROKEN: [(&str, &str, &str); 5] = [
+const ONCE_BROKEN: [(&str, &str, &str); 6] = [
     (
         "the first request of a try_acquire arrives after the second was told 'busy'",
         "two who change their minds",
@@ -92,6 +92,13 @@ const ONCE_BROKEN: [(&str, &str, &str); 5] = [
          receive:B.3 execute:A.2 back receive:A.2 receive:A.3 reset:B.4 acquire:A1 execute:B.5 \
          receive:B.5 acquire-timeout:B1 execute:B.1 receive:B.1 execute:B.5 execute:A.2 \
          receive:A.2 receive:B.5",
+    ),
+    (
+        "a late message has a lease withdrawn whose release is under way",
+        "two clients on a bad network",
+        "acquire:A1 execute:A.2 receive:A.2 advance release:A1 acquire:B1 execute:B.2 execute:A.2 \
+         receive:A.2 twice-replies:B.1 receive:B.1 receive:B.2 release:B1 execute:A.1 receive:A.1 \
+         receive:B.1 execute:B.2 receive:B.2",
     ),
 ];
 

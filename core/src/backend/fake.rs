@@ -28,6 +28,7 @@ struct Answers {
     attempts: VecDeque<Result<Answer>>,
     polls: VecDeque<Result<Answer>>,
     extensions: VecDeque<Option<Moment>>,
+    releases_stay_open: bool,
 }
 
 /// The test's end of a fake backend.
@@ -79,6 +80,12 @@ impl Stage {
         self.more.notify_waiters();
     }
 
+    /// Whether releases, answered at once otherwise, stay open.
+    pub(crate) fn leave_releases_open(&self, open: bool) {
+        self.answers.lock().unwrap().releases_stay_open = open;
+        self.more.notify_waiters();
+    }
+
     pub(crate) fn signal(&self, signal: super::Signal) {
         (self.sink)(signal);
     }
@@ -103,11 +110,15 @@ impl Fake {
 
     /// The next answer of a kind, once there is one.
     async fn answer<T>(&self, next: impl Fn(&mut Answers) -> &mut VecDeque<T>) -> T {
+        self.once(|answers| next(answers).pop_front()).await
+    }
+
+    async fn once<T>(&self, next: impl Fn(&mut Answers) -> Option<T>) -> T {
         loop {
             let more = self.more.notified();
             tokio::pin!(more);
             more.as_mut().enable();
-            let answer = next(&mut self.answers.lock().unwrap()).pop_front();
+            let answer = next(&mut self.answers.lock().unwrap());
             if let Some(answer) = answer {
                 return answer;
             }
@@ -150,9 +161,16 @@ impl Backend for Fake {
         Box::pin(async { Ok(()) })
     }
 
-    fn release<'a>(&'a self, claim: &'a Claim, _by: Moment) -> Boxed<'a, Result<Released>> {
+    fn release<'a>(
+        &'a self,
+        claim: &'a Claim,
+        _sent: bool,
+        _by: Moment,
+    ) -> Boxed<'a, Result<Released>> {
         self.note(Asked::Release(claim.token));
-        Box::pin(async { Ok(Released::Freed) })
+        let freed =
+            |answers: &mut Answers| (!answers.releases_stay_open).then_some(Released::Freed);
+        Box::pin(async move { Ok(self.once(freed).await) })
     }
 
     fn extend<'a>(

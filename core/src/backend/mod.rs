@@ -176,8 +176,14 @@ pub(crate) trait Backend: std::fmt::Debug + Send + Sync {
     /// Leaves the queue, and hands the lock on if it was granted meanwhile.
     fn withdraw<'a>(&'a self, claim: &'a Claim, by: Moment) -> Boxed<'a, Result<()>>;
 
-    /// Gives the lock up, to the first live waiter if there is one.
-    fn release<'a>(&'a self, claim: &'a Claim, by: Moment) -> Boxed<'a, Result<Released>>;
+    /// Gives the lock up, to the first live waiter if there is one. `sent` if it was asked for
+    /// before, and the answer lost: that nobody holds the lock means then that it was heard.
+    fn release<'a>(
+        &'a self,
+        claim: &'a Claim,
+        sent: bool,
+        by: Moment,
+    ) -> Boxed<'a, Result<Released>>;
 
     /// Renews leases: until when each is valid now, `None` where the server refused.
     fn extend<'a>(

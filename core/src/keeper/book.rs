@@ -122,7 +122,18 @@ impl<H> Book<H> {
         sooner
     }
 
-    /// Stops keeping a lease.
+    /// Renews a lease no more: its holder gives it up. Until it is forgotten, or has lapsed, its
+    /// token is a lease's all the same.
+    pub fn leave(&mut self, token: &Token) {
+        // Filed as before: a turn that finds nothing to do files it anew.
+        if let Some(entry) = self.entries.get_mut(token) {
+            entry.kept.renew = false;
+            entry.renew_at = Moment::NEVER;
+            entry.warn_at = Moment::NEVER;
+        }
+    }
+
+    /// Keeps a lease no longer: it is over.
     pub fn forget(&mut self, token: &Token) -> Option<H> {
         let entry = self.entries.remove(token)?;
         self.due.remove(&(entry.due, *token));
@@ -219,6 +230,8 @@ impl<H: Clone> Book<H> {
             } else if entry.warn_at <= now {
                 due.long.push(entry.holding.clone());
                 self.update(&token, |entry| entry.warn_at = Moment::NEVER);
+            } else {
+                self.update(&token, |_| {});
             }
         }
         due.next = self.due.first().map_or(Moment::NEVER, |(at, _)| *at);
@@ -277,6 +290,17 @@ mod tests {
         assert_eq!(book.turn(START).next, START + TTL);
         assert_eq!(book.turn(START + TTL).lapsed, ["lease"]);
         assert!(!book.holds(&token) && book.turn(START + TTL * 2).lapsed.is_empty());
+    }
+
+    #[test]
+    fn a_lease_that_is_left_is_kept_until_it_lapses_but_not_extended() {
+        let (mut book, token) = book(|_| {});
+        book.turn(START);
+        book.leave(&token);
+        let due = book.turn(START + TTL / 3);
+        assert!(due.renewals.is_empty() && due.next == START + TTL && book.holds(&token));
+        book.turn(due.next);
+        assert!(!book.holds(&token));
     }
 
     #[test]

@@ -61,12 +61,18 @@ impl Keeper {
         }
     }
 
-    /// Stops keeping a lease.
+    /// Renews a lease no more: its holder gives it up.
+    pub(crate) fn leave(&self, holding: &Holding) {
+        self.state().book.leave(&holding.claim.token);
+    }
+
+    /// Keeps a lease no longer: it is over.
     pub(crate) fn forget(&self, holding: &Holding) {
         self.state().book.forget(&holding.claim.token);
     }
 
-    /// Whether this token is a lease's: a late message about it must not cancel it.
+    /// Whether this token is a lease's: a late message about it must not cancel it, nor overtake
+    /// its release with a cancel, for then the release would find it lost.
     pub(crate) fn holds(&self, token: &Token) -> bool {
         self.state().book.holds(token)
     }

@@ -12,8 +12,10 @@ use crate::token::Token;
 
 /// A wait of this length for a lock that this very process holds is worth a line in the log.
 const SUSPICIOUS: Duration = Duration::from_secs(10);
-/// A wait that the server never answered fails after so many tries.
+/// A wait that the server never answered fails after so many tries, and so long after its begin:
+/// a server that restarts, or whose connections are cut again and again, gets that much time.
 const TRIES: u32 = 5;
+const UNHEARD: Duration = Duration::from_secs(2);
 /// How long a caller whose time is over waits for the server to hear of it.
 const GOODBYE: Duration = Duration::from_millis(200);
 
@@ -185,7 +187,8 @@ impl<C> Waiter<C> {
         self.failures += 1;
         self.unsure |= error.is_ambiguous();
         self.trouble = Some(error.clone());
-        if !self.answered && self.failures >= TRIES {
+        let unheard = !self.answered && now.since(self.since) >= UNHEARD;
+        if unheard && self.failures >= TRIES {
             return Then::Failed(error.clone());
         }
         // The first repetition goes at once, on a new connection; then 20, 40, ... 1000 ms.

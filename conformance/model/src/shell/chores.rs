@@ -61,8 +61,9 @@ impl World {
         if let Some(lease) = client.leases.get_mut(&no) {
             lease.term.step(Event::Released);
             lease.in_use = false;
+            let token = lease.claim.token;
+            client.book.forget(&token);
             if unheard {
-                let token = lease.claim.token;
                 self.ledger.excuse(token);
             }
         }

@@ -54,6 +54,10 @@ impl World {
         if open {
             client.engine.link = Some(Link { conn, messages, mode, broken });
             let waiting = std::mem::take(&mut client.engine.waiting);
+            if std::mem::replace(&mut client.engine.listened, true) {
+                // What was published between the two subscriptions went to the old one.
+                self.look_all(c, lab);
+            }
             for expected in waiting {
                 self.send_by_engine(c, conn, expected, lab);
             }

@@ -114,7 +114,10 @@ impl World {
         let _held = lease.term.is_held(now) && lease.term.step(Event::ReleaseBegun);
         let lost = lease.term.loss(now);
         let claim = lease.claim.clone();
-        client.book.forget(&claim.token);
+        if lab.slip == Some(Slip::ForgottenEarly) {
+            client.book.forget(&claim.token);
+        }
+        client.book.leave(&claim.token);
         self.set_doing(c, caller, Doing::Releasing { lease: no });
         let by = self.answer_by(claim.ttl());
         let tries = Tries::default();
@@ -154,10 +157,13 @@ impl World {
         }
         let (now, Releasing { caller, lease: no, lost, tries }) = (self.now, releasing);
         match Outcome::of(tries.read(answer), lost) {
-            Outcome::Over(_) => {
+            Outcome::Over(result) => {
+                self.check_told(c, no, result.is_err() && lost.is_none(), lab);
                 if let Some(lease) = self.client(c).leases.get_mut(&no) {
                     lease.term.step(Event::Released);
                     lease.in_use = false;
+                    let token = lease.claim.token;
+                    self.client(c).book.forget(&token);
                 }
             }
             Outcome::Open(_) => self.repeat_release(c, no, now),
@@ -179,7 +185,7 @@ impl World {
         let Some(lease) = client.leases.get_mut(&no) else { return };
         if lease.term.step(Event::ReleaseBegun) {
             let token = lease.claim.token;
-            client.book.forget(&token);
+            client.book.leave(&token);
             self.repeat_release(c, no, now);
         } else {
             // Lost: it is left to lapse.
@@ -206,7 +212,7 @@ impl World {
         lease.in_use = false;
         if lease.term.loss(now).is_none() && lease.term.step(Event::Abandoned) {
             let token = lease.claim.token;
-            client.book.forget(&token);
+            client.book.leave(&token);
         }
         let token = lease.claim.token;
         self.ledger.excuse(token);

@@ -396,7 +396,12 @@ impl Backend for EmbeddedBackend {
         self.core.cancel_soon(claim, by)
     }
 
-    fn release<'a>(&'a self, claim: &'a Claim, by: Moment) -> Boxed<'a, Result<Released>> {
+    fn release<'a>(
+        &'a self,
+        claim: &'a Claim,
+        _sent: bool,
+        by: Moment,
+    ) -> Boxed<'a, Result<Released>> {
         let owned = claim.clone();
         let work: Work<Released> = Arc::new(move |core, until| core.release(&owned, by, until));
         Box::pin(self.core.run(by, None, work))

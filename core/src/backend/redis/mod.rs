@@ -10,6 +10,8 @@ pub(crate) mod release;
 mod resp;
 pub(crate) mod scripts;
 mod signals;
+#[cfg(test)]
+mod signals_tests;
 mod stream;
 
 use std::collections::HashMap;
@@ -29,7 +31,8 @@ use self::signals::Listening;
 pub(crate) use self::stream::Endpoint;
 use super::withdrawal::{self, Withdrawal};
 use super::{
-    Answer, Backend, Boxed, Claim, Direct, Inspection, Interrupt, Pipeline, Released, SignalSink,
+    Answer, Backend, Boxed, Claim, Direct, Inspection, Interrupt, Pipeline, Released, Signal,
+    SignalSink,
 };
 use crate::clock::Moment;
 use crate::engine;
@@ -51,6 +54,8 @@ struct Core {
     sink: SignalSink,
     /// The engine's connection, with signals.
     engine: Line<Listening>,
+    /// Whether it was ever open.
+    listened: AtomicBool,
     /// A shared connection for each of the callers' runtimes.
     mux: Mutex<HashMap<Id, Arc<Line<Link>>>>,
     pool: Pool,
@@ -139,6 +144,7 @@ impl RedisBackend {
             speaker: Arc::new(Speaker { client, prefix }),
             sink,
             engine: Line::default(),
+            listened: AtomicBool::new(false),
             mux: Mutex::default(),
             pool: Pool::default(),
             pipelines: Pipelines::default(),
@@ -162,7 +168,15 @@ impl Core {
     async fn listening(&self, by: Moment) -> Result<Listening> {
         self.check_open()?;
         let by = self.connect_by(by);
-        let open = signals::open(&self.endpoint, &self.dialect, &self.speaker, &self.sink, by);
+        let open = async {
+            let open = signals::open(&self.endpoint, &self.dialect, &self.speaker, &self.sink, by);
+            let listening = open.await?;
+            if self.listened.swap(true, Ordering::Relaxed) {
+                // What was published between the two subscriptions went to the old one.
+                (self.sink)(Signal::LookAll);
+            }
+            Ok(listening)
+        };
         self.engine.get(open, by).await
     }
 
@@ -280,12 +294,17 @@ impl Backend for RedisBackend {
         self.core.cancel(claim, by)
     }
 
-    fn release<'a>(&'a self, claim: &'a Claim, by: Moment) -> Boxed<'a, Result<Released>> {
+    fn release<'a>(
+        &'a self,
+        claim: &'a Claim,
+        sent: bool,
+        by: Moment,
+    ) -> Boxed<'a, Result<Released>> {
         Box::pin(async move {
             let call = self.core.speaker.release(claim);
             let once = async || self.core.link_here(by).await?.call(&call, by).await;
             let mut answer = once().await;
-            let mut tries = Tries::default();
+            let mut tries = Tries::new(sent);
             while tries.again(&answer) {
                 answer = once().await;
             }

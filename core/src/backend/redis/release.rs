@@ -16,9 +16,17 @@ pub struct Tries {
 }
 
 impl Tries {
-    /// Whether it is sent again after this answer, on another connection.
+    /// Of a release that was sent before, or not; the answer to that one was lost.
+    pub(crate) fn new(sent: bool) -> Self {
+        Self { repeated: sent.into() }
+    }
+
+    /// Whether it is sent again after this answer, on another connection: one was lost, this or,
+    /// where this try got no connection, an earlier one.
     pub fn again(&mut self, answer: &Result<Value>) -> bool {
-        let again = answer.as_ref().is_err_and(Error::is_ambiguous) && self.repeated + 1 < TRIES;
+        let lost =
+            |error: &Error| error.is_ambiguous() || self.repeated > 0 && error.is_retryable();
+        let again = answer.as_ref().is_err_and(lost) && self.repeated + 1 < TRIES;
         self.repeated += u32::from(again);
         again
     }
@@ -56,6 +64,17 @@ mod tests {
             assert!(tries.again(&lost()));
         }
         assert!(!tries.again(&lost()));
+    }
+
+    #[test]
+    fn once_an_answer_was_lost_a_connection_that_breaks_at_login_is_no_end() {
+        let down = || Err(Error::unavailable("it was closed at the login"));
+        let mut tries = Tries::default();
+        assert!(tries.again(&lost()) && tries.again(&down()));
+        let mut tries = Tries::new(true);
+        assert!(tries.again(&down()));
+        assert_eq!(tries.read(Ok(Value::Int(0))).unwrap(), Released::Freed);
+        assert!(!Tries::new(true).again(&Err(Error::closed())));
     }
 
     #[test]
