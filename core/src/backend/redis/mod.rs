@@ -168,9 +168,16 @@ impl Core {
     async fn listening(&self, by: Moment) -> Result<Listening> {
         self.check_open()?;
         let by = self.connect_by(by);
+        let open = async || {
+            signals::open(&self.endpoint, &self.dialect, &self.speaker, &self.sink, by).await
+        };
         let open = async {
-            let open = signals::open(&self.endpoint, &self.dialect, &self.speaker, &self.sink, by);
-            let listening = open.await?;
+            let again = self.listened.load(Ordering::Relaxed);
+            let listening = match open().await {
+                // What cut the last one may have cut this one, too, before it was of use.
+                Err(error) if again && error.is_retryable() => open().await?,
+                opened => opened?,
+            };
             if self.listened.swap(true, Ordering::Relaxed) {
                 // What was published between the two subscriptions went to the old one.
                 (self.sink)(Signal::LookAll);
