@@ -149,7 +149,8 @@ install_package() {
     fi
     say "building and installing the Python package (pip install ./python)"
     rm -f "$stamp"
-    pip_install ./python || fail "pip install ./python failed"
+    # The target that the Node package is built for, too: what both use is built once.
+    CARGO_BUILD_TARGET="$(rustc --print host-tuple)" pip_install ./python || fail "pip install ./python failed"
     echo "$now" >"$stamp"
 }
 

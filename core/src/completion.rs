@@ -76,6 +76,12 @@ impl Drop for Operation {
     }
 }
 
+/// The error of whoever wants something of a lease that was released before, for bindings that
+/// keep no such lease.
+pub fn released(lock: &str) -> Error {
+    Error::not_held("the lease was released before").at(lock)
+}
+
 /// Carries an operation out in the engine.
 fn begin<T: Send + 'static>(
     future: impl Future<Output = T> + Send + 'static,

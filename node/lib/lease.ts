@@ -3,14 +3,17 @@
 import { FencelockError, LockLostError, type LossReason, NotHeldError, toError } from "./error.js";
 import type { Lock } from "./lock.js";
 import { warn } from "./log.js";
-import type { Lease as Native } from "./native.js";
-import { outcome, watch } from "./port.js";
+import { native } from "./binary.js";
+import { outcome, port, watch } from "./port.js";
 
 /** How many ms the end of a scope waits for the server. */
 const RELEASE_LIMIT = 1000;
 
 /** A signal keeps its lease from being collected: whoever has it relies on the lease. */
 const leases = new WeakMap<AbortSignal, Lease>();
+
+/** Hears of leases that were collected before they were released. */
+const collected = new FinalizationRegistry((number: number) => port.discard(number));
 
 /**
  * One holding of a lock, from its grant until it is released or lost.
@@ -31,30 +34,33 @@ export class Lease implements AsyncDisposable {
     /** The lock that it is a holding of. It keeps the client from being collected, so that it is closed at the process's exit. */
     readonly lock: Lock;
 
-    readonly #native: Native;
+    /** The engine's number of it; nobody's once it was released. */
+    readonly #number: number;
+    #released = false;
     #controller: AbortController | undefined;
 
     /** Made by `acquire` only. @internal */
-    constructor(native: Native, lock: Lock) {
-        this.#native = native;
+    constructor(number: number, fence: number, lock: Lock) {
+        this.#number = number;
         this.lock = lock;
         this.name = lock.name;
-        this.fence = native.fence;
+        this.fence = fence;
+        collected.register(this, number, this);
     }
 
     /** Whether the lock is held at this moment. Costs a look at the clock, no round trip; right also after the event loop was blocked. */
     isHeld(): boolean {
-        return this.#native.isHeld();
+        return !this.#released && port.isHeld(this.#number);
     }
 
     /** How many ms the lease still lasts unless it is renewed; 0 once it is not held. */
     remaining(): number {
-        return this.#native.remaining();
+        return this.#released ? 0 : port.remaining(this.#number);
     }
 
     /** Why the lease was lost; `null` if it was not. */
     lostReason(): LossReason | null {
-        return (this.#native.lostReason() ?? null) as LossReason | null;
+        return this.#released ? null : ((port.lostReason(this.#number) ?? null) as LossReason | null);
     }
 
     /**
@@ -64,9 +70,9 @@ export class Lease implements AsyncDisposable {
      * @throws {NotHeldError} It was released.
      */
     check(): void {
-        const failure = this.#native.check();
+        const failure = this.#failure();
         if (failure) {
-            throw toError(failure);
+            throw failure;
         }
     }
 
@@ -80,7 +86,7 @@ export class Lease implements AsyncDisposable {
             leases.set(this.#controller.signal, this);
             // The engine must not keep a lease that nobody has any more.
             const known = new WeakRef(this);
-            watch(this.#native, () => {
+            watch(this.#number, () => {
                 const lease = known.deref();
                 if (lease !== undefined) {
                     lease.#lost();
@@ -94,13 +100,15 @@ export class Lease implements AsyncDisposable {
 
     #lost(): void {
         const controller = this.#controller;
-        if (controller === undefined || controller.signal.aborted || this.#native.lostReason() === null) {
-            return;
+        if (controller !== undefined && !controller.signal.aborted && this.lostReason() !== null) {
+            controller.abort(this.#failure());
         }
-        const failure = this.#native.check();
-        if (failure) {
-            controller.abort(toError(failure));
-        }
+    }
+
+    /** What is wrong, if it is not held. */
+    #failure(): FencelockError | null {
+        const failure = this.#released ? native.Port.released(this.name) : port.check(this.#number);
+        return failure ? toError(failure) : null;
     }
 
     /**
@@ -111,7 +119,8 @@ export class Lease implements AsyncDisposable {
      * @throws {UnavailableError} The server could not be reached; the lease is held until its deadline all the same.
      */
     async renew(): Promise<void> {
-        await outcome(this.#native.beginRenew());
+        this.check();
+        await outcome(port.beginRenew(this.#number));
     }
 
     /**
@@ -123,7 +132,17 @@ export class Lease implements AsyncDisposable {
      *   itself.
      */
     release(): Promise<void> {
-        return outcome(this.#native.beginRelease());
+        return this.#release();
+    }
+
+    #release(limit?: number): Promise<void> {
+        if (this.#released) {
+            return Promise.reject(this.#failure());
+        }
+        return outcome(port.beginRelease(this.#number, limit), () => {
+            this.#released = true;
+            collected.unregister(this);
+        });
     }
 
     /**
@@ -134,7 +153,7 @@ export class Lease implements AsyncDisposable {
      */
     async [Symbol.asyncDispose](): Promise<void> {
         try {
-            await outcome(this.#native.beginRelease(RELEASE_LIMIT));
+            await this.#release(RELEASE_LIMIT);
         } catch (error) {
             if (error instanceof LockLostError || !(error instanceof FencelockError)) {
                 throw error;

@@ -3,7 +3,7 @@
 import type { Client } from "./client.js";
 import { InvalidArgumentError } from "./error.js";
 import { Lease } from "./lease.js";
-import type { Lock as Native, Lease as NativeLease } from "./native.js";
+import type { Lock as Native } from "./native.js";
 import { type AcquireOptions, checkAcquire } from "./options.js";
 import { outcome, outcomeUnless } from "./port.js";
 
@@ -23,6 +23,9 @@ export class Lock {
     readonly client: Client;
 
     readonly #native: Native;
+    /** Makes a lease of what was granted. */
+    readonly #held = (granted: number, lease: number, fence: number): Lease | null =>
+        granted ? new Lease(lease, fence, this) : null;
 
     /** Made by `Client.lock` only. @internal */
     constructor(native: Native, name: string, client: Client) {
@@ -49,7 +52,8 @@ export class Lock {
         const { timeout, signal } = options;
         signal?.throwIfAborted();
         const number = this.#native.beginAcquire(timeout);
-        return this.#held(await (signal ? outcomeUnless<NativeLease>(number, signal) : outcome<NativeLease>(number)));
+        const made = signal ? outcomeUnless(number, signal, this.#held) : outcome(number, this.#held);
+        return made as Promise<Lease>;
     }
 
     /**
@@ -58,9 +62,8 @@ export class Lock {
      * @returns The lease, or `null` if somebody has the lock or waits for it.
      * @throws As {@link acquire}, less `AcquireTimeoutError`.
      */
-    async tryAcquire(): Promise<Lease | null> {
-        const native = await outcome<NativeLease | null>(this.#native.beginTryAcquire());
-        return native ? this.#held(native) : null;
+    tryAcquire(): Promise<Lease | null> {
+        return outcome<Lease | null>(this.#native.beginTryAcquire(), this.#held);
     }
 
     /**
@@ -99,9 +102,6 @@ export class Lock {
         return outcome;
     }
 
-    #held(native: NativeLease): Lease {
-        return new Lease(native, this);
-    }
 }
 
 /** Runs the body until it is done or the lease is lost. */

@@ -15,28 +15,6 @@ export declare class Client {
   beginClose(): number
 }
 
-/** One holding of a lock, which a caller has: collecting it does not unlock. */
-export declare class Lease {
-  /** The lock's name. */
-  get name(): string
-  /** The fencing token. */
-  get fence(): number
-  /** By the clock, at this moment. */
-  isHeld(): boolean
-  /** ms. */
-  remaining(): number
-  /** Why it was lost, if it was. */
-  lostReason(): string | null
-  /** What is wrong if it is not held. */
-  check(): Failure | null
-  /** Renews it now. */
-  beginRenew(): number
-  /** Gives the lock back; the outcome comes after so many ms at most, or without limit. */
-  beginRelease(limit?: number | undefined | null): number
-  /** Tells why the lease was lost; nothing if it was released. It does not keep the loop alive. */
-  beginWatch(): number
-}
-
 /** A lock that may be held. */
 export declare class Lock {
   /** Describes a lock, and refuses what can't be served. */
@@ -53,13 +31,35 @@ export declare class Port {
   static errorKinds(): Array<[number, string]>
   /** Every reason for which a lease can be lost. For tests. */
   static lossReasons(): Array<string>
+  /** Whether this lease is held, by the clock, at this moment. */
+  isHeld(lease: number): boolean
+  /** How many ms it still lasts. */
+  remaining(lease: number): number
+  /** Why it was lost, if it was. */
+  lostReason(lease: number): string | null
+  /** What is wrong if it is not held. */
+  check(lease: number): Failure | null
+  /** What is wrong with a lease that was released before. */
+  static released(lock: string): Failure
+  /** Renews it now. */
+  beginRenew(lease: number): number
+  /**
+   * Gives the lock back; the outcome comes after so many ms at most, or without limit. After an
+   * outcome without error its number is nobody's.
+   */
+  beginRelease(lease: number, limit?: number | undefined | null): number
+  /** Tells why it was lost; nothing if it was released. It does not keep the loop alive. */
+  beginWatch(lease: number): number
+  /** It was collected: that does not unlock. It is left to lapse, which the log tells. */
+  discard(lease: number): void
   /** Forwards what is at least this grave: 0 nothing, 1 errors, to 5 for everything. */
   static forwardLog(rank: number): void
   /**
-   * The port of this environment; outcomes go to `deliver`, as a list of
+   * The port of this environment; outcomes go to `deliver`: so many of four numbers each, in
+   * `numbers` (operation, whether it brought a lease, that lease, its fence), and a list of
    * `[number, failed, outcome]`.
    */
-  constructor(deliver: (outcomes: unknown[]) => void)
+  constructor(numbers: Float64Array, deliver: (count: number, others: unknown[] | null) => void)
   /** Gives an operation up, if its outcome was not told yet: nothing is left behind. */
   cancel(number: number): void
   /** Closes every client of this environment, and waits for it, at most 1.2 s. */

@@ -84,10 +84,10 @@ impl Client {
     /// Ends every wait, releases every lease and closes the connections.
     #[napi(catch_unwind)]
     pub fn begin_close(&self) -> u32 {
-        self.port.begin_uncancelled(|number, _| {
+        self.port.begin_with(|number, _| {
             let done = self.port.done(number);
             self.inner.begin_close(move |()| done(Ok(())));
-            Ok(())
+            Ok(None)
         })
     }
 }

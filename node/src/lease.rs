@@ -1,92 +1,72 @@
-//! One holding of a lock.
+//! Holdings of locks, by number: an object for each would cost more than the lock does.
 
-use fencelock::{LossReason, blocking};
+use fencelock::{LossReason, blocking, completion};
 use napi_derive::napi;
 
 use crate::error::Failure;
-use crate::options::{millis, number, to_millis};
-use crate::port::Port;
-
-/// One holding of a lock, which a caller has: collecting it does not unlock.
-#[napi]
-#[derive(Debug)]
-pub struct Lease {
-    inner: blocking::Lease,
-    port: Port,
-}
-
-impl Lease {
-    pub(crate) fn new(inner: blocking::Lease, port: Port) -> Self {
-        Self { inner, port }
-    }
-}
+use crate::options::{millis, to_millis};
+use crate::port::{Outcome, Port};
 
 #[napi]
-impl Lease {
-    /// The lock's name.
-    #[napi(getter, catch_unwind)]
-    pub fn name(&self) -> &str {
-        self.inner.name()
-    }
-
-    /// The fencing token.
-    #[napi(getter, catch_unwind)]
-    pub fn fence(&self) -> f64 {
-        number(self.inner.fence())
-    }
-
-    /// By the clock, at this moment.
+impl Port {
+    /// Whether this lease is held, by the clock, at this moment.
     #[napi(catch_unwind)]
-    pub fn is_held(&self) -> bool {
-        self.inner.is_held()
+    pub fn is_held(&self, lease: u32) -> bool {
+        self.lease(lease, blocking::Lease::is_held).unwrap_or(false)
     }
 
-    /// ms.
+    /// How many ms it still lasts.
     #[napi(catch_unwind)]
-    pub fn remaining(&self) -> f64 {
-        to_millis(self.inner.remaining())
+    pub fn remaining(&self, lease: u32) -> f64 {
+        self.lease(lease, |lease| to_millis(lease.remaining())).unwrap_or(0.0)
     }
 
     /// Why it was lost, if it was.
     #[napi(catch_unwind)]
-    pub fn lost_reason(&self) -> Option<&'static str> {
-        self.inner.loss().map(LossReason::name)
+    pub fn lost_reason(&self, lease: u32) -> Option<&'static str> {
+        self.lease(lease, |lease| lease.loss().map(LossReason::name))?
     }
 
     /// What is wrong if it is not held.
     #[napi(catch_unwind)]
-    pub fn check(&self) -> Option<Failure> {
-        self.inner.check().err().map(Failure::from)
+    pub fn check(&self, lease: u32) -> Option<Failure> {
+        self.lease(lease, |lease| lease.check().err().map(Failure::from))?
+    }
+
+    /// What is wrong with a lease that was released before.
+    #[napi(catch_unwind)]
+    pub fn released(lock: String) -> Failure {
+        completion::released(&lock).into()
     }
 
     /// Renews it now.
     #[napi(catch_unwind)]
-    pub fn begin_renew(&self) -> u32 {
-        self.port.begin(|number, _| self.inner.begin_renew(self.port.done(number)))
+    pub fn begin_renew(&self, lease: u32) -> u32 {
+        self.begin_of(lease, |lease, number, _| lease.begin_renew(self.done(number)).map(Some))
     }
 
-    /// Gives the lock back; the outcome comes after so many ms at most, or without limit.
+    /// Gives the lock back; the outcome comes after so many ms at most, or without limit. After an
+    /// outcome without error its number is nobody's.
     #[napi(catch_unwind)]
-    pub fn begin_release(&self, limit: Option<f64>) -> u32 {
+    pub fn begin_release(&self, lease: u32, limit: Option<f64>) -> u32 {
         let limit = limit.map(millis);
-        self.port.begin_uncancelled(|number, event_loop| {
-            self.inner.begin_release(event_loop, limit, self.port.done(number))
+        self.begin_of(lease, |held, number, event_loop| {
+            let done = self.sending(number, move |()| Outcome::Released(lease));
+            held.begin_release(event_loop, limit, done).map(|()| None)
         })
     }
 
-    /// Tells why the lease was lost; nothing if it was released. It does not keep the loop alive.
+    /// Tells why it was lost; nothing if it was released. It does not keep the loop alive.
     #[napi(catch_unwind)]
-    pub fn begin_watch(&self) -> u32 {
-        self.port.watch(|told| self.inner.begin_watch(told))
+    pub fn begin_watch(&self, lease: u32) -> u32 {
+        self.watch(|told| self.lease(lease, |lease| lease.begin_watch(told)))
     }
-}
 
-/// Collecting a lease that somebody had does not unlock: it is left to lapse, which the log tells.
-impl Drop for Lease {
-    fn drop(&mut self) {
-        // When the environment ends, its clients are closed, and so is this.
-        if self.port.is_open() {
-            self.inner.abandon();
+    /// It was collected: that does not unlock. It is left to lapse, which the log tells.
+    #[napi(catch_unwind)]
+    pub fn discard(&self, lease: u32) {
+        if let Some(lease) = self.take(lease) {
+            lease.abandon();
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Where outcomes wait for the loop of their environment (the main thread's, or a worker's), and
-//! the operations that they are of.
+//! Where outcomes wait for the loop of their environment (the main thread's, or a worker's), the
+//! operations that they are of, and the leases that they brought.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -7,17 +7,17 @@ use std::rc::Rc;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use fencelock::completion::Operation;
+use fencelock::completion::{self, Operation};
 use fencelock::{Error, EventLoop, Inspection, LossReason, blocking};
 use fencelock_bridge::{Completions, Record, Sender};
-use napi::bindgen_prelude::{Either5, Function, FunctionRef};
+use napi::bindgen_prelude::{Either4, Float64Array, FnArgs, Function, FunctionRef};
 use napi::{Env, JsValue, Result};
 use napi_derive::napi;
 
 use crate::client::InspectionParts;
 use crate::error::Failure;
-use crate::lease::Lease;
 use crate::log::{self, RecordParts};
+use crate::options::number;
 use crate::uv::{self, Turns, Watch};
 
 /// How long the end of an environment waits for its clients to be closed.
@@ -27,6 +27,8 @@ const END_TIME: Duration = Duration::from_millis(1200);
 #[derive(Debug)]
 pub(crate) enum Outcome {
     Done,
+    /// The lease of this number is over.
+    Released(u32),
     Granted(blocking::Lease),
     Busy,
     Seen(Inspection),
@@ -37,10 +39,21 @@ pub(crate) enum Outcome {
 /// The number of an operation, or 0 for what came by itself.
 pub(crate) type Numbered = (u32, std::result::Result<Outcome, Error>);
 
-/// As JavaScript gets it: the number, whether it failed, and what came.
+/// As JavaScript gets most of them, without a value to be made: the operation's number, whether
+/// it brought a lease, that lease's number and its fence.
+type Numbers = [f64; EACH];
+
+const EACH: usize = 4;
+
+/// As JavaScript gets the others: the number, whether it failed, and what came.
 type Delivery = (u32, bool, Delivered);
 
-type Delivered = Either5<Lease, Failure, InspectionParts, Option<&'static str>, RecordParts>;
+type Delivered = Either4<Failure, InspectionParts, Option<&'static str>, RecordParts>;
+
+/// What JavaScript calls with so many [`Numbers`], and with the others.
+type Deliver<'a> = Function<'a, Delivering, ()>;
+
+type Delivering = FnArgs<(u32, Option<Vec<Delivery>>)>;
 
 /// An operation that JavaScript waits for.
 struct Under {
@@ -59,7 +72,10 @@ struct Inner {
     queue: RefCell<Option<Completions<Numbered>>>,
     sender: Sender<Numbered>,
     watch: RefCell<Option<Watch>>,
-    deliver: FunctionRef<Vec<Delivery>, ()>,
+    deliver: FunctionRef<Delivering, ()>,
+    /// Where [`Numbers`] are put for it.
+    numbers: RefCell<Float64Array>,
+    leases: RefCell<HashMap<u32, blocking::Lease>>,
     under_way: RefCell<HashMap<u32, Under>>,
     /// How many of them keep the loop alive.
     keeping: Cell<u32>,
@@ -77,15 +93,15 @@ impl std::fmt::Debug for Inner {
 
 #[napi]
 impl Port {
-    /// The port of this environment; outcomes go to `deliver`, as a list of
+    /// The port of this environment; outcomes go to `deliver`: so many of four numbers each, in
+    /// `numbers` (operation, whether it brought a lease, that lease, its fence), and a list of
     /// `[number, failed, outcome]`.
     #[napi(constructor, catch_unwind)]
     pub fn new(
         env: Env,
-        #[napi(ts_arg_type = "(outcomes: unknown[]) => void")] deliver: Function<
+        numbers: Float64Array,
+        #[napi(ts_arg_type = "(count: number, others: unknown[] | null) => void")] deliver: Deliver<
             '_,
-            Vec<Delivery>,
-            (),
         >,
     ) -> Result<Self> {
         let queue = Completions::new()?;
@@ -95,6 +111,8 @@ impl Port {
             sender: sender.clone(),
             watch: RefCell::new(None),
             deliver: deliver.create_ref()?,
+            numbers: RefCell::new(numbers),
+            leases: RefCell::default(),
             under_way: RefCell::default(),
             keeping: Cell::new(0),
             last: Cell::new(0),
@@ -119,10 +137,6 @@ impl Port {
 }
 
 impl Port {
-    pub(crate) fn is_open(&self) -> bool {
-        self.0.queue.borrow().is_some()
-    }
-
     /// Begins an operation, whose outcome is told under the number that comes back.
     pub(crate) fn begin(
         &self,
@@ -131,15 +145,38 @@ impl Port {
         self.begin_with(|number, event_loop| begin(number, event_loop).map(Some))
     }
 
-    /// As [`begin`](Self::begin), for an operation that can't be given up.
-    pub(crate) fn begin_uncancelled(
+    /// As [`begin`](Self::begin), of a lease; without an operation where it can't be given up.
+    pub(crate) fn begin_of(
         &self,
-        begin: impl FnOnce(u32, &EventLoop) -> std::result::Result<(), Error>,
+        lease: u32,
+        begin: impl FnOnce(
+            &blocking::Lease,
+            u32,
+            &EventLoop,
+        ) -> std::result::Result<Option<Operation>, Error>,
     ) -> u32 {
-        self.begin_with(|number, event_loop| begin(number, event_loop).map(|()| None))
+        self.begin_with(|number, event_loop| {
+            self.lease(lease, |lease| begin(lease, number, event_loop))
+                .unwrap_or_else(|| Err(completion::released("")))
+        })
     }
 
-    fn begin_with(
+    /// Looks at a lease; `None` if it is over.
+    pub(crate) fn lease<T>(
+        &self,
+        lease: u32,
+        look: impl FnOnce(&blocking::Lease) -> T,
+    ) -> Option<T> {
+        self.0.leases.borrow().get(&lease).map(look)
+    }
+
+    /// Takes a lease out.
+    pub(crate) fn take(&self, lease: u32) -> Option<blocking::Lease> {
+        self.0.leases.borrow_mut().remove(&lease)
+    }
+
+    /// As [`begin`](Self::begin), also for one that can't be given up: `None` then.
+    pub(crate) fn begin_with(
         &self,
         begin: impl FnOnce(u32, &EventLoop) -> std::result::Result<Option<Operation>, Error>,
     ) -> u32 {
@@ -158,12 +195,12 @@ impl Port {
     /// Watches a lease, without keeping the loop alive.
     pub(crate) fn watch(
         &self,
-        begin: impl FnOnce(Box<dyn FnOnce(Option<LossReason>) + Send>) -> Operation,
+        begin: impl FnOnce(Box<dyn FnOnce(Option<LossReason>) + Send>) -> Option<Operation>,
     ) -> u32 {
         let number = self.0.next();
         let done = self.sending(number, Outcome::Ended);
         let operation = begin(Box::new(move |reason| done(Ok(reason))));
-        self.0.under_way(number, Some(operation), false);
+        self.0.under_way(number, operation, false);
         number
     }
 
@@ -179,7 +216,7 @@ impl Port {
         drop(client);
     }
 
-    fn sending<T, F: FnOnce(T) -> Outcome + Send + 'static>(
+    pub(crate) fn sending<T, F: FnOnce(T) -> Outcome + Send + 'static>(
         &self,
         number: u32,
         outcome: F,
@@ -274,37 +311,83 @@ impl Inner {
         drop(told);
         let by = Instant::now() + END_TIME;
         while closed.recv_timeout(by.saturating_duration_since(Instant::now())).is_ok() {}
+        // Their clients are closed, and so are they.
+        self.leases.take();
     }
 
     /// What has come and is waited for; what is not is dropped, a lease by giving it back.
-    fn fetch(self: &Rc<Self>) -> Vec<Delivery> {
+    fn fetch(&self) -> Fetched {
         let outcomes = self.queue.borrow().as_ref().map(Completions::fetch).unwrap_or_default();
-        let wanted = outcomes.into_iter().filter(|(number, _)| *number == 0 || self.over(*number));
-        wanted
-            .map(|(number, outcome)| (number, outcome.is_err(), self.delivered(outcome)))
-            .collect()
+        let mut fetched = Fetched::default();
+        for (of, outcome) in outcomes {
+            if of != 0 && !self.over(of) {
+                continue;
+            }
+            let mut others = |failed, other| fetched.others.push((of, failed, other));
+            match outcome {
+                Ok(Outcome::Done | Outcome::Busy) => {
+                    fetched.numbers.push([of.into(), 0.0, 0.0, 0.0])
+                }
+                Ok(Outcome::Released(lease)) => {
+                    fetched.numbers.push([of.into(), 0.0, 0.0, 0.0]);
+                    fetched.over.push(lease);
+                }
+                Ok(Outcome::Granted(lease)) => {
+                    let (known, fence) = (self.next(), number(lease.fence()));
+                    self.leases.borrow_mut().insert(known, lease);
+                    fetched.numbers.push([of.into(), 1.0, known.into(), fence]);
+                }
+                Ok(Outcome::Seen(seen)) => others(false, Either4::B(seen.into())),
+                Ok(Outcome::Ended(reason)) => {
+                    others(false, Either4::C(reason.map(LossReason::name)));
+                }
+                Ok(Outcome::Log(record)) => others(false, Either4::D(record.into())),
+                Err(error) => others(true, Either4::A(error.into())),
+            }
+        }
+        fetched
     }
 
-    fn delivered(self: &Rc<Self>, outcome: std::result::Result<Outcome, Error>) -> Delivered {
-        match outcome {
-            Ok(Outcome::Done | Outcome::Busy) => Either5::D(None),
-            Ok(Outcome::Granted(lease)) => Either5::A(Lease::new(lease, Port(self.clone()))),
-            Ok(Outcome::Seen(seen)) => Either5::C(seen.into()),
-            Ok(Outcome::Ended(reason)) => Either5::D(reason.map(LossReason::name)),
-            Ok(Outcome::Log(record)) => Either5::E(record.into()),
-            Err(error) => Either5::B(error.into()),
-        }
+    /// Puts numbers where JavaScript reads them; how many were put.
+    #[expect(unsafe_code, reason = "the array is JavaScript's")]
+    fn put(&self, numbers: &[Numbers]) -> u32 {
+        let mut array = self.numbers.borrow_mut();
+        // SAFETY: JavaScript runs on this thread, and so reads it at other times only.
+        let room = unsafe { array.as_mut() };
+        let given = numbers.as_flattened();
+        room[..given.len()].copy_from_slice(given);
+        u32::try_from(numbers.len()).unwrap_or(0)
     }
+}
+
+/// What has come.
+#[derive(Default)]
+struct Fetched {
+    numbers: Vec<Numbers>,
+    others: Vec<Delivery>,
+    /// Leases that are over once JavaScript has heard so.
+    over: Vec<u32>,
 }
 
 impl Turns for Rc<Inner> {
     fn readable(&self, env: Env) {
-        let deliveries = self.fetch();
-        if deliveries.is_empty() {
-            return;
+        let Fetched { numbers, others, over } = self.fetch();
+        let mut others = Some(others).filter(|others| !others.is_empty());
+        let room = self.numbers.borrow().len() / EACH;
+        let mut rest = &numbers[..];
+        while !rest.is_empty() || others.is_some() {
+            let (now, later) = rest.split_at(rest.len().min(room));
+            rest = later;
+            let count = self.put(now);
+            if let Ok(deliver) = self.deliver.borrow_back(&env) {
+                uv::call(env, deliver.raw(), (count, others.take()));
+            }
         }
-        if let Ok(deliver) = self.deliver.borrow_back(&env) {
-            uv::call(env, deliver.raw(), deliveries);
+        if !over.is_empty() {
+            let mut leases = self.leases.borrow_mut();
+            let over: Vec<_> = over.into_iter().filter_map(|lease| leases.remove(&lease)).collect();
+            drop(leases);
+            drop(over);
         }
     }
 

@@ -121,11 +121,17 @@ impl Watch {
 }
 
 /// Calls a function of JavaScript from the loop, and lets what it set going run.
-pub(crate) fn call<T: ToNapiValue>(env: Env, function: sys::napi_value, argument: T) {
+pub(crate) fn call<T: ToNapiValue>(
+    env: Env,
+    function: sys::napi_value,
+    (first, second): (u32, Option<T>),
+) {
     let raw = env.raw();
     // SAFETY: called on the loop's thread, within a handle scope, with a function of it.
     unsafe {
-        let Ok(argument) = T::to_napi_value(raw, argument) else { return };
+        let Ok(first) = u32::to_napi_value(raw, first) else { return };
+        let Ok(second) = Option::<T>::to_napi_value(raw, second) else { return };
+        let arguments = [first, second];
         let (mut receiver, mut result) = (null_mut(), null_mut());
         sys::napi_get_global(raw, &raw mut receiver);
         let status = sys::napi_make_callback(
@@ -133,8 +139,8 @@ pub(crate) fn call<T: ToNapiValue>(env: Env, function: sys::napi_value, argument
             null_mut(),
             receiver,
             function,
-            1,
-            &raw const argument,
+            arguments.len(),
+            arguments.as_ptr(),
             &raw mut result,
         );
         if status == sys::Status::napi_pending_exception {

@@ -101,24 +101,37 @@ impl Call {
     }
 }
 
-/// The lock's key with its side keys of these letters, all in one hash slot. A name with a hash
-/// tag gets another infix than one without, else `x` and `{x}` would share them.
-fn keys(lock: &str, letters: &str) -> Vec<String> {
-    let side = match hash_tag(lock) {
-        Some(_) => format!("{lock}:flt:"),
-        None => format!("{{{lock}}}:fl:"),
-    };
-    let sides = letters.chars().map(|letter| format!("{side}{letter}"));
-    std::iter::once(lock.to_owned()).chain(sides).collect()
+/// Adds the lock's key and its side keys of these letters, all in one hash slot. A name with a
+/// hash tag gets another infix than one without, else `x` and `{x}` would share them.
+fn add_keys(cmd: &mut Cmd, lock: &str, letters: &str) {
+    cmd.arg(lock);
+    // Put together by hand: formatting would cost more than the rest of the command.
+    let mut side = String::with_capacity(lock.len() + ":flt:q{}".len());
+    if hash_tag(lock).is_some() {
+        side.push_str(lock);
+        side.push_str(":flt:");
+    } else {
+        side.push('{');
+        side.push_str(lock);
+        side.push_str("}:fl:");
+    }
+    for letter in letters.chars() {
+        side.push(letter);
+        cmd.arg(&side);
+        side.pop();
+    }
 }
 
 impl Speaker {
     /// Puts a script's command together, its keys first.
     fn call(&self, script: &'static Script, name: &str, letters: &str) -> Call {
-        let lock = format!("{}{name}", self.prefix);
-        let keys = keys(&lock, letters);
         let mut cmd = Cmd::with_capacity(ARGS, BYTES);
-        cmd.arg("EVALSHA").arg(&script.sha1).arg(keys.len()).arg(keys);
+        cmd.arg("EVALSHA").arg(&script.sha1).arg(1 + letters.len());
+        if self.prefix.is_empty() {
+            add_keys(&mut cmd, name, letters);
+        } else {
+            add_keys(&mut cmd, &[&self.prefix, name].concat(), letters);
+        }
         Call { cmd, script }
     }
 

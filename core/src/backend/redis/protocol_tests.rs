@@ -26,6 +26,16 @@ fn bulk(text: &str) -> Value {
     Value::BulkString(text.as_bytes().to_vec())
 }
 
+fn keys(lock: &str, letters: &str) -> Vec<String> {
+    let mut cmd = Cmd::new();
+    add_keys(&mut cmd, lock, letters);
+    let text = |arg: redis::Arg<&[u8]>| match arg {
+        redis::Arg::Simple(arg) => String::from_utf8(arg.to_vec()).unwrap(),
+        other => panic!("{other:?}"),
+    };
+    cmd.args_iter().map(text).collect()
+}
+
 #[test]
 fn a_name_and_its_hash_tag_have_different_side_keys() {
     assert_eq!(keys("x", "fq"), ["x", "{x}:fl:f", "{x}:fl:q"]);
