@@ -11,7 +11,7 @@ import shutil
 import sys
 
 from harness.child import Failed
-from harness.contenders import CONTENDERS, FLOOR, OUT, TRIP, Contender, build
+from harness.contenders import CONTENDERS, FLOOR, OUT, TRIP, Contender, build, not_installed
 from harness.measure import (
     Entrant,
     Pause,
@@ -110,7 +110,8 @@ def measure(entrants: list[Entrant], chosen: argparse.Namespace, server: Server)
 def main() -> int:
     chosen = arguments()
     contenders = [c for c in CONTENDERS if not chosen.only or c.name in {FLOOR, TRIP, *chosen.only}]
-    failed = build(contenders)
+    absent = not_installed(contenders)
+    failed = absent | build([c for c in contenders if c.name not in absent])
     # The runner itself keeps off the measured core where it can.
     elsewhere = os.sched_getaffinity(0) - {chosen.core}
     os.sched_setaffinity(0, elsewhere or {chosen.core})
@@ -142,7 +143,7 @@ def main() -> int:
     (OUT / "results.json").write_text(json.dumps(run, indent=2, ensure_ascii=False) + "\n")
     (OUT / "results.md").write_text(table := markdown(run))
     print(table)
-    return 1 if run["failed"] else 0
+    return 1 if run["failed"].keys() - absent.keys() else 0
 
 
 if __name__ == "__main__":

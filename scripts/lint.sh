@@ -11,11 +11,16 @@ mapfile -t shell_files < <(git ls-files '*.sh' .ci/run)
 # python/ has settings of its own; these are the programs outside it.
 biome=(node/node_modules/.bin/biome check --config-path=scripts/biome.json)
 biome_files=(node/lib node/scripts node/test conformance/drivers bench/adapters/node)
+# rslock's adapter is a workspace of its own. Go is not set up here: checked where it is.
+rslock=(--manifest-path bench/adapters/rslock/Cargo.toml)
+go_folder=bench/adapters/go
 ruff_outside=(--config scripts/ruff.toml bench bindings/c conformance scripts)
 
 if [[ "$fix" == --fix ]]; then
     cargo run --quiet --locked -p fencelock-header
     cargo fmt --all
+    cargo fmt "${rslock[@]}"
+    if command -v gofmt >/dev/null; then gofmt -w "$go_folder"; fi
     "${biome[@]}" --write "${biome_files[@]}"
     clang-format -i "${c_files[@]}"
     "$bin/ruff" check --fix --quiet "${ruff_outside[@]}" || true
@@ -34,11 +39,18 @@ check() {
 }
 
 short_files() {
-    git ls-files '*.rs' '*.py' '*.pyi' '*.c' '*.h' '*.hpp' '*.cpp' '*.lua' '*.sh' '*.ts' |
+    git ls-files '*.rs' '*.py' '*.pyi' '*.c' '*.h' '*.hpp' '*.cpp' '*.lua' '*.sh' '*.ts' \
+        '*.go' '*.java' |
         # The header is generated.
         grep -v '^include/fencelock.h$' | xargs wc -l |
         awk '$1 > 600 && $2 != "total" { print "over 600 lines, please divide:", $2; bad = 1 }
             END { exit bad }'
+}
+
+go_format() {
+    local unformatted
+    unformatted="$(gofmt -l .)"
+    [[ -z "$unformatted" ]] || { echo "not as gofmt writes it: $unformatted" && false; }
 }
 
 check . short_files
@@ -61,6 +73,8 @@ check node node_modules/.bin/tsc --noEmit -p tsconfig.json
 check node git diff --exit-code -- lib/native.d.ts
 check . cargo fmt --all --check
 check . cargo clippy --locked --workspace --all-targets -- -D warnings
+check . cargo fmt "${rslock[@]}" --check
+if command -v gofmt >/dev/null; then check "$go_folder" go_format; fi
 
 [[ ${#failed[@]} == 0 ]] || {
     printf 'lint failed: %s\n' "${failed[@]}" >&2

@@ -44,6 +44,11 @@ while read -r version program npm; do
         cargo test --locked --no-fail-fast -p fencelock-conformance --test scenarios -- node </dev/null
 done <target/nodes.txt
 run "each rule of the protocol taken out: its test must fail" "$VENV/bin/python" scripts/check_rules.py
+run "the peers' adapters: clippy" cargo clippy --quiet --locked \
+    --manifest-path bench/adapters/rslock/Cargo.toml -- -D warnings
+if command -v go >/dev/null; then
+    run "the peers' adapters: go vet" env GOTOOLCHAIN=local GOFLAGS=-mod=readonly go vet -C bench/adapters/go .
+fi
 run "the demo" "$VENV/bin/python" scripts/demo.py
 run "the figures, quickly: no contender may fail" "$VENV/bin/python" bench/run.py --quick
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -29,6 +30,8 @@ class Contender:
     build: list[str] | None = None
     local: bool = False
     """Whether it locks in a file, and not on the server."""
+    needs: tuple[str, ...] = ()
+    """Programs that setup does not install."""
 
 
 CC = shlex.split("cc -O2 -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror")
@@ -70,6 +73,26 @@ def _rust(mode: str, about: str) -> Contender:
     return Contender(f"fencelock-rust-{mode}", about, [str(program), "--mode", mode], build)
 
 
+def _rslock(about: str) -> Contender:
+    manifest = BENCH / "adapters/rslock/Cargo.toml"
+    build = ["cargo", "build", "--release", "--quiet", "--locked"]
+    build += ["--manifest-path", str(manifest), "--target-dir", str(CARGO_TARGET)]
+    return Contender("rslock", about, [str(CARGO_TARGET / "release" / "rslock-bench")], build)
+
+
+def _go(name: str, about: str) -> Contender:
+    program = OUT / "go-peers"
+    build = ["env", "GOTOOLCHAIN=local", "GOFLAGS=-mod=readonly", "go", "build"]
+    build += ["-C", str(BENCH / "adapters/go"), "-o", str(program), "."]
+    return Contender(name, about, [str(program), name], build, needs=("go",))
+
+
+def _java(name: str, about: str, main: str) -> Contender:
+    build = ["mvn", "--quiet", "--batch-mode", "--file", str(BENCH / "adapters/java"), "compile"]
+    command = ["java", "-cp", f"{OUT}/java/classes:{OUT}/java/lib/*", main]
+    return Contender(name, about, command, build, needs=("java", "mvn"))
+
+
 def _local(name: str, about: str, same: Contender) -> Contender:
     return Contender(name, about, same.command, same.build, local=True)
 
@@ -88,17 +111,33 @@ CONTENDERS = [
     _python("fencelock-aio", "ours, Python, asyncio", "fencelock_aio.py"),
     _python("redis-py", "redis-py's Lock with the hiredis parser", "redis_py.py"),
     _python(ASYNCIO_PEER, "redis.asyncio's Lock with the hiredis parser", "redis_aio.py"),
+    _python("python-redis-lock", "python-redis-lock: BLPOP; not renewed", "redis_lock_py.py"),
+    _python("pottery", "pottery's Redlock, one server; not renewed", "pottery_py.py"),
     _node("fencelock-node", "ours, Node", "fencelock.mjs"),
     _node("ioredis", "Node, bare: SET NX PX + compare-and-delete, asked each 10 ms", "ioredis.mjs"),
     _node("redlock", "redlock 5.0.0-beta.2 on ioredis", "redlock.mjs"),
     _node("sesamecare-redlock", "@sesamecare-oss/redlock on ioredis", "sesamecare.mjs"),
     _node("redlock-universal", "redlock-universal's single lock on ioredis", "universal.mjs"),
     _node("redis-semaphore", "redis-semaphore's Mutex on ioredis", "semaphore.mjs"),
+    _rslock("Rust on Tokio, rslock, one server; not renewed"),
+    _go("redsync", "Go, redsync on go-redis, one server; not renewed"),
+    _go("redislock", "Go, bsm/redislock on go-redis, asked each 100 ms; not renewed"),
+    _java("redisson", "Java, Redisson's RLock: lock(), renewed by its watchdog", "RedissonPeer"),
     _local("fencelock-rust-file", "ours, fencelock::blocking, embedded", _rust("blocking", "")),
     _local("fencelock-python-file", "ours, Python, embedded", _python("", "", "fencelock_py.py")),
     _local("filelock", "filelock's FileLock: flock", _python("", "", "filelock_py.py")),
     _local("portalocker", "portalocker's Lock: flock", _python("", "", "portalocker_py.py")),
 ]
+
+
+def not_installed(chosen: list[Contender]) -> dict[str, str]:
+    """Whose toolchain this machine lacks. That is no failure of the run."""
+    lacking = {c.name: [p for p in c.needs if shutil.which(p) is None] for c in chosen}
+    return {
+        name: ", ".join(f"{program} is not installed" for program in programs)
+        for name, programs in lacking.items()
+        if programs
+    }
 
 
 def build(chosen: list[Contender]) -> dict[str, str]:
