@@ -1,9 +1,9 @@
 /** One holding of a lock. */
 
+import { native } from "./binary.js";
 import { FencelockError, LockLostError, type LossReason, NotHeldError, toError } from "./error.js";
 import type { Lock } from "./lock.js";
 import { warn } from "./log.js";
-import { native } from "./binary.js";
 import { outcome, port, watch } from "./port.js";
 
 /** How many ms the end of a scope waits for the server. */

@@ -101,7 +101,6 @@ export class Lock {
         await lease[Symbol.asyncDispose]();
         return outcome;
     }
-
 }
 
 /** Runs the body until it is done or the lease is lost. */

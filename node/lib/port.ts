@@ -72,11 +72,7 @@ export function outcome<T>(number: number, make?: Make<T>): Promise<T> {
 }
 
 /** As `outcome`, until a signal aborts: then it is given up, and nothing is left behind. @internal */
-export function outcomeUnless<T>(
-    number: number,
-    signal: AbortSignal,
-    make: Make<T>,
-): Promise<T> {
+export function outcomeUnless<T>(number: number, signal: AbortSignal, make: Make<T>): Promise<T> {
     return new Promise((resolve, reject) => {
         const abort = () => {
             waiting.delete(number);
