@@ -31,8 +31,10 @@ pub struct Operation(Native<Arc<Mutex<Doing>>>);
 
 /// Who carries an operation out at present.
 enum Doing {
-    /// Nobody yet, or nobody any more.
+    /// Nobody yet.
     Nobody,
+    /// Nobody any more.
+    Over,
     EventLoop(Attempt),
     Engine(AbortHandle),
     /// Whoever ends the lease.
@@ -44,6 +46,7 @@ impl std::fmt::Debug for Doing {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Nobody => "Nobody",
+            Self::Over => "Over",
             Self::EventLoop(_) => "EventLoop",
             Self::Engine(_) => "Engine",
             Self::Watching(..) => "Watching",
@@ -71,7 +74,7 @@ impl Drop for Operation {
             Doing::EventLoop(attempt) => attempt.give_up(),
             Doing::Engine(task) => task.abort(),
             Doing::Watching(holding, number) => holding.forget(number),
-            Doing::Nobody | Doing::Cancelled => {}
+            Doing::Nobody | Doing::Over | Doing::Cancelled => {}
         }
     }
 }
@@ -102,7 +105,11 @@ fn begin_acquire<T: 'static>(
     let doing = Arc::new(Mutex::new(Doing::Nobody));
     let known = doing.clone();
     let then = move |step| match step {
-        Step::Over(outcome) => done(outcome.and_then(convert)),
+        Step::Over(outcome) => {
+            // Else it would be looked for among all that is under way.
+            *current(&known) = Doing::Over;
+            done(outcome.and_then(convert));
+        }
         Step::Left(rest) => {
             let mut doing = current(&known);
             if matches!(*doing, Doing::Cancelled) {
