@@ -75,9 +75,7 @@ async def serve(
                 say_sections(done)
             case ["crowd", lock, waiters]:
                 async with asyncio.TaskGroup() as group:
-                    waiting = [
-                        group.create_task(section(lock, 0)) for _ in range(int(waiters))
-                    ]
+                    waiting = [group.create_task(section(lock, 0)) for _ in range(int(waiters))]
                     await asyncio.sleep(0)
                     say("waiting")
                 say_sections([waiter.result() for waiter in waiting])

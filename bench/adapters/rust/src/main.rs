@@ -86,7 +86,8 @@ fn serve(mode: &str, contender: &mut dyn Contender) -> Result<()> {
                 writeln!(out, "ok {took}")?;
             }
             ["cycle", lock, count] => {
-                writeln!(out, "ok {}", contender.cycle(lock, count.parse()?)?)?
+                let took = contender.cycle(lock, count.parse()?)?;
+                writeln!(out, "ok {took}")?;
             }
             ["loop", lock, until, hold_us] => {
                 let hold = Duration::from_micros(hold_us.parse()?);
