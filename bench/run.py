@@ -51,7 +51,7 @@ def arguments() -> argparse.Namespace:
     add = parser.add_argument
     add("--only", type=names, help=f"some of: {known} ({always} always run)")
     add("--measure", type=names, default=MEASURES, help=",".join(MEASURES))
-    add("--minutes", type=float, default=12.0, help="for all measures together, about")
+    add("--minutes", type=float, default=13.0, help="for all measures together, about")
     add("--rounds", type=int, default=60, help="at most, if the time is enough; at least two")
     add("--pairs", type=int, default=500, help="M1: per turn")
     add("--handoffs", type=int, default=10, help="M2: per turn")
@@ -61,10 +61,10 @@ def arguments() -> argparse.Namespace:
     add("--in-flight", type=int, default=1000, help="M4: locks at once")
     add("--sections", type=int, default=3, help="M4: of each lock, per turn")
     add("--waiters", type=int, default=200, help="M5: at once")
-    default = [Load(10_000, 3), Load(100_000, 12)]
-    kept = "M6: kept at once, and their TTL (default: 10000:3,100000:12)"
+    default = [Load(10_000, 3), Load(100_000, 9)]
+    kept = "M6: kept at once, and their TTL (default: 10000:3,100000:9)"
     add("--leases", type=loads, default=default, metavar="N:TTL_S,…", help=kept)
-    add("--keep-s", type=float, default=10, help="M6: for so many seconds at least")
+    add("--keep-s", type=float, default=6, help="M6: for so many seconds at least")
     add("--cycles", type=int, help="M7: so many, instead of what the time allows (30 s at most)")
     add("--quick", action="store_true", help="seconds instead of minutes")
     add("--spread", action="store_true", help="a contender's processes on all cores in turn")
@@ -121,8 +121,10 @@ def measure_all(
 ) -> None:
     """Each measure has its share of the time that the earlier ones left."""
     end = time.monotonic() + chosen.minutes * 60
-    for number, measure in enumerate(measures):
-        share = measure.minutes / sum(later.minutes for later in measures[number:])
+    # Leases have to be kept for longer than a TTL, whatever that leaves for the others.
+    order = sorted(measures, key=lambda measure: not isinstance(measure, Keep))
+    for number, measure in enumerate(order):
+        share = measure.minutes / sum(later.minutes for later in order[number:])
         seconds = max(0.0, end - time.monotonic()) * share
         about = f"measuring {measure.key.upper()}, {measure.name}: about {seconds:.0f} s"
         print(about, file=sys.stderr)

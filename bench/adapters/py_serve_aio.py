@@ -96,8 +96,8 @@ async def serve(
                 await asyncio.sleep(int(ms) / 1000)
                 wall, busy = now_ns() - start, time.process_time_ns() - busy
                 living = [lease for lease in kept if keep.is_held(lease)]
-                for lease in living:
-                    await release(lease)
+                for first in range(0, len(living), AT_ONCE):
+                    await asyncio.gather(*map(release, living[first : first + AT_ONCE]))
                 say("ok", wall, busy, len(kept) - len(living))
             case ["hold", lock]:
                 held[lock] = await acquire(lock)

@@ -90,8 +90,8 @@ export async function serve(name, acquire, release, { pollMs = 0, keep, end = ()
             await pause(Number(ms));
             const [wall, own] = [now() - start, processorTime() - busy];
             const living = kept.filter(keep.isHeld);
-            for (const lease of living) {
-                await release(lease);
+            for (let first = 0; first < living.length; first += AT_ONCE) {
+                await Promise.all(living.slice(first, first + AT_ONCE).map((lease) => release(lease)));
             }
             say(`ok ${wall} ${own} ${kept.length - living.length}`);
         },

@@ -17,7 +17,7 @@ from harness.server import Server
 LIMIT_S = 300.0
 # At the end of the time, so that the server's counts are taken before the leases are released.
 MARGIN_S = 0.5
-# The server gives back the buffers of a connection that is idle for 2 s.
+# The server gives back what a connection had for buffers when it is idle for 2 s.
 SETTLE_S = 3.0
 
 
@@ -55,7 +55,7 @@ class Keep(Measure[list[Kept]]):
     key = "m6"
     name = "leases being renewed by one client"
     operation = "keep"
-    minutes = 3.5
+    minutes = 5
 
     def __init__(self, loads: Sequence[Load], least_s: float, server: Server) -> None:
         super().__init__()
@@ -73,6 +73,7 @@ class Keep(Measure[list[Kept]]):
 
     def turn(self, entrant: Entrant) -> list[Kept]:
         kept: list[Kept] = []
+        time.sleep(SETTLE_S)
         for load in self._loads:
             kept.append(self._keep(entrant, load))
             # Who loses some would lose more of more.
@@ -84,7 +85,6 @@ class Keep(Measure[list[Kept]]):
         server, time_s = self._server, load.time_s(self._least_s)
         # What earlier measures left behind would go away meanwhile.
         server.empty()
-        time.sleep(SETTLE_S)
         connected = server.connections()
         # A process of its own, whose memory has nothing else in it.
         child = entrant.start(LIMIT_S)
