@@ -75,7 +75,7 @@ def arguments() -> argparse.Namespace:
     chosen = parser.parse_args()
     if chosen.quick:
         chosen.minutes, chosen.pairs, chosen.handoffs, chosen.section_s = 0.5, 200, 5, 0.5
-        chosen.leases, chosen.keep_s = [Load(1000, 3)], 3
+        chosen.leases, chosen.keep_s, chosen.waiters = [Load(1000, 3)], 3, 50
     if unknown := set(chosen.measure) - set(MEASURES):
         parser.error(f"no such measure: {', '.join(sorted(unknown))}")
     if unknown := set(chosen.only or ()) - {c.name for c in CONTENDERS}:

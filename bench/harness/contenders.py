@@ -20,7 +20,7 @@ FLOOR = "floor"
 PUSH = "push"
 PIPELINED_OURS = "pipelined-ours"
 TRIP = "trip"
-FLOORS = (FLOOR, PUSH, "pipelined", PIPELINED_OURS, "commands", TRIP, "wake")
+FLOORS = (FLOOR, PUSH, "push-threads", "pipelined", PIPELINED_OURS, "commands", TRIP, "wake")
 YARDSTICKS = (FLOOR, PUSH, PIPELINED_OURS)
 
 
@@ -51,7 +51,7 @@ def _cc(program: str, sources: list[str], *libraries: str) -> list[str]:
 def _c(name: str, about: str) -> Contender:
     scripts = ROOT / "core/src/backend/redis/lua"
     sources = [f"floor/{part}" for part in ("main", "conn", "bare", "ours", "push", "pipelined")]
-    build = _cc("floor", sources, "-lhiredis", f'-DLUA="{scripts}"')
+    build = _cc("floor", sources, "-pthread", "-lhiredis", f'-DLUA="{scripts}"')
     return Contender(name, about, [str(OUT / "floor"), name], build)
 
 
@@ -88,6 +88,7 @@ def _local(name: str, about: str, same: Contender) -> Contender:
 CONTENDERS = [
     _c(FLOOR, "C, hiredis: SET NX PX + compare-and-delete; its waiter retries without a pause"),
     _c(PUSH, "C, hiredis: a list of waiters; the release grants to the first and tells it"),
+    _c("push-threads", "C, hiredis: push in M5 with a thread and two connections for each waiter"),
     _c("pipelined", "C, hiredis: floor's commands, 1,000 locks at once, pipelined"),
     _c(PIPELINED_OURS, "C, hiredis: our two commands, 1,000 locks at once, pipelined"),
     _c(TRIP, "C, hiredis: one GET there and back; not a lock"),

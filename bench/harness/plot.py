@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from harness.figures import Panel
 
-COLOURS = {"ours": "#0b6e4f", "peer": "#c8553d", "floor": "#6b7280"}
+COLOURS = {"ours": "#1f5fa8", "peer": "#d1701f", "floor": "#6b7280"}
 NAMES = {"ours": "fencelock", "peer": "others", "floor": "floors in C, not locks to use"}
 # Beyond this a linear scale would show one contender and a heap of all the others.
 WIDE = 8.0
@@ -20,10 +21,12 @@ WIDE = 8.0
 
 def draw(title: str, panels: Sequence[Panel], kinds: dict[str, str], to: Path) -> None:
     """``kinds``: of each contender, ours, peer or floor."""
-    rows = max(len(panel.values) for panel in panels)
-    figure = Figure(figsize=(6.4 * len(panels), 1.6 + 0.27 * rows), layout="constrained")
-    for panel, axes in zip(panels, figure.subplots(1, len(panels), squeeze=False)[0], strict=True):
-        _draw_panel(axes, panel, kinds)
+    columns, rows = min(2, len(panels)), math.ceil(len(panels) / 2)
+    names = max(len(panel.values) for panel in panels)
+    size = (6.4 * columns, (1.6 + 0.27 * names) * rows)
+    figure = Figure(figsize=size, layout="constrained")
+    for number, panel in enumerate(panels):
+        _draw_panel(figure.add_subplot(rows, columns, number + 1), panel, kinds)
     figure.suptitle(title, fontsize=12, fontweight="bold")
     marks = [
         Line2D([], [], marker="o", linestyle="", color=COLOURS[kind], label=NAMES[kind])

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from harness.contenders import OUT, ROOT
+from harness.contenders import CONTENDERS, OUT, ROOT
 from harness.entrant import Entrant
 from harness.measure import Measure
 from harness.plot import draw
@@ -88,8 +88,8 @@ the extremes). [What is measured, and how to measure it again](/bench/README.md)
         lines += ["", "## Not measured", ""]
         lines += [f"- {name}: {_short(reason)}" for name, reason in failed.items()]
     lines += ["", "## Who is who", ""]
-    who = {n: f["about"] for figures in run["measures"].values() for n, f in figures.items()}
-    lines += [f"- `{name}`: {what}" for name, what in who.items()]
+    measured = {name for figures in run["measures"].values() for name in figures}
+    lines += [f"- `{c.name}`: {c.about}" for c in CONTENDERS if c.name in measured]
     return "\n".join(lines) + "\n"
 
 

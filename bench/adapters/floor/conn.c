@@ -1,9 +1,26 @@
 // One connection and what goes over it. hiredis sets TCP_NODELAY itself, as all contenders do.
 #include "floor.h"
+#include <errno.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/random.h>
 
-redisContext *conn, *signals;
+_Thread_local redisContext *conn, *signals;
+static char host[64];
+static int port;
+
+void connect_by(const char *url) {
+  if (sscanf(url, "redis://%63[^:]:%d", host, &port) != 2)
+    die("not a URL: %s", url);
+  conn = connected();
+}
+
+redisContext *connected(void) {
+  redisContext *made = redisConnect(host, port);
+  if (made == NULL || made->err)
+    die("connect: %s", made ? made->errstr : strerror(errno));
+  return made;
+}
 
 redisReply *reply_of(redisContext *from, const char *command) {
   void *reply;
@@ -37,7 +54,7 @@ void load(const char *text, char sha[SHA_ROOM]) {
 }
 
 void new_token(char token[TOKEN_ROOM]) {
-  static unsigned long long prefix, count;
+  static _Thread_local unsigned long long prefix, count;
   if (count == 0 && getrandom(&prefix, sizeof prefix, 0) != sizeof prefix)
     die("getrandom failed");
   snprintf(token, TOKEN_ROOM, "%016llx-%016llx", prefix, ++count);

@@ -7,9 +7,13 @@
 
 enum { SHA_ROOM = 41, TOKEN_ROOM = 64, KEY_ROOM = 300 };
 
-extern redisContext *conn;
+// Each thread has its own.
+extern _Thread_local redisContext *conn;
 // For what is told unasked.
-extern redisContext *signals;
+extern _Thread_local redisContext *signals;
+
+void connect_by(const char *url);
+redisContext *connected(void);
 
 // The next reply, or the end of the program if it is an error.
 redisReply *reply_of(redisContext *from, const char *command);
@@ -19,10 +23,11 @@ long long call_for_number(int argc, const char **argv);
 void load(const char *text, char sha[SHA_ROOM]);
 
 // A fresh token for every acquisition, as every safe lock has; a counter behind random bits is the
-// cheapest way to get one. All tokens of a process begin with its 16 digits.
+// cheapest way to get one. All tokens of a thread begin with its 16 digits.
 void new_token(char token[TOKEN_ROOM]);
 
-extern const struct contender FLOOR, TRIP, WAKE, COMMANDS, PUSH, PIPELINED, PIPELINED_OURS;
+extern const struct contender FLOOR, TRIP, WAKE, COMMANDS, PUSH, PUSH_THREADS, PIPELINED,
+    PIPELINED_OURS;
 
 // One command of a lock, as the words that are sent.
 struct words {

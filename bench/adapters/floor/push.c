@@ -2,13 +2,15 @@
 // them and tells it, on the channel of its process. No lease, no fence, and a waiter that crashed
 // is granted the lock all the same: the least that a fair lock can cost, not a safe one.
 #include "floor.h"
+#include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const char *const ACQUIRE =
     "if redis.call('set', KEYS[1], ARGV[1], 'nx', 'px', ARGV[2]) then return 1 end\n"
     "redis.call('rpush', KEYS[2], ARGV[1]) return 0";
-// A token begins with the 16 digits of its process, which are its channel.
+// A token begins with the 16 digits of its thread, which are its channel.
 static const char *const RELEASE = "if redis.call('get', KEYS[1]) ~= ARGV[1] then return 0 end\n"
                                    "local head = redis.call('lpop', KEYS[2])\n"
                                    "if head then\n"
@@ -18,11 +20,11 @@ static const char *const RELEASE = "if redis.call('get', KEYS[1]) ~= ARGV[1] the
                                    "return 1";
 static const char *const TTL_MS = "10000";
 
-static char acquire_sha[SHA_ROOM], release_sha[SHA_ROOM], token[TOKEN_ROOM];
+static char acquire_sha[SHA_ROOM], release_sha[SHA_ROOM];
+static _Thread_local char token[TOKEN_ROOM];
 
-void push_start(void) {
-  load(ACQUIRE, acquire_sha);
-  load(RELEASE, release_sha);
+static void listen_for_grants(void) {
+  signals = connected();
   new_token(token);
   char channel[17];
   snprintf(channel, sizeof channel, "%.16s", token);
@@ -30,6 +32,12 @@ void push_start(void) {
   if (redisAppendCommandArgv(signals, 2, argv, NULL) != REDIS_OK)
     die("SUBSCRIBE: %s", signals->errstr);
   freeReplyObject(reply_of(signals, "SUBSCRIBE"));
+}
+
+void push_start(void) {
+  load(ACQUIRE, acquire_sha);
+  load(RELEASE, release_sha);
+  listen_for_grants();
 }
 
 static void name_queue(char queue[KEY_ROOM], const char *lock) {
@@ -90,9 +98,57 @@ static void crowd(const char *lock, int waiters, struct section *sections) {
   }
 }
 
+struct waiter {
+  pthread_t thread;
+  pthread_barrier_t *connected;
+  const char *lock;
+  struct section *section;
+};
+
+static void *one_section(void *argument) {
+  const struct waiter *waiter = argument;
+  conn = connected();
+  listen_for_grants();
+  pthread_barrier_wait(waiter->connected);
+  waiter->section->requested = now_ns();
+  acquire(waiter->lock);
+  waiter->section->acquired = waiter->section->released = now_ns();
+  release(waiter->lock);
+  redisFree(conn);
+  redisFree(signals);
+  return NULL;
+}
+
+// Each waits in a thread of its own, which the grant has to wake.
+static void crowd_of_threads(const char *lock, int waiters, struct section *sections) {
+  struct waiter *all = calloc((size_t)waiters, sizeof *all);
+  pthread_barrier_t connected;
+  if (all == NULL || pthread_barrier_init(&connected, NULL, (unsigned)waiters + 1) != 0)
+    die("out of memory");
+  for (int i = 0; i < waiters; i++) {
+    all[i].connected = &connected;
+    all[i].lock = lock;
+    all[i].section = &sections[i];
+    if (pthread_create(&all[i].thread, NULL, one_section, &all[i]) != 0)
+      die("no thread");
+  }
+  pthread_barrier_wait(&connected);
+  say_waiting();
+  for (int i = 0; i < waiters; i++)
+    pthread_join(all[i].thread, NULL);
+  pthread_barrier_destroy(&connected);
+  free(all);
+}
+
 const struct contender PUSH = {.name = "push",
                                .operations = "pair,handoff,loop,cycle,crowd",
                                .hold = acquire,
                                .wait = acquire,
                                .release = release,
                                .crowd = crowd};
+const struct contender PUSH_THREADS = {.name = "push-threads",
+                                       .operations = "crowd",
+                                       .hold = acquire,
+                                       .wait = acquire,
+                                       .release = release,
+                                       .crowd = crowd_of_threads};

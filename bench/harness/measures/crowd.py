@@ -70,7 +70,13 @@ class OneCrowd(Measure[Crowd]):
     def panels(self, figures: dict[str, dict[str, Any]]) -> list[Panel]:
         times = {name: found["p50_ns"] / 1e6 for name, found in figures.items()}
         tails = {name: found["p99_ns"] / 1e6 for name, found in figures.items()}
-        return [Panel(f"ms until {self._waiters} waiters have had the lock", times, tails)]
+        return [
+            Panel(
+                f"ms, median and (line) p99, until {self._waiters} waiters have had the lock",
+                times,
+                tails,
+            )
+        ]
 
     def table(self, figures: dict[str, dict[str, Any]]) -> list[str]:
         lines = [f"{self._waiters} waiters; from the release to the last one's acquire.", ""]
