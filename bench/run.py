@@ -61,8 +61,8 @@ def arguments() -> argparse.Namespace:
     add("--in-flight", type=int, default=1000, help="M4: locks at once")
     add("--sections", type=int, default=3, help="M4: of each lock, per turn")
     add("--waiters", type=int, default=200, help="M5: at once")
-    default = [Load(10_000, 3), Load(100_000, 9)]
-    kept = "M6: kept at once, and their TTL (default: 10000:3,100000:9)"
+    default = [Load(10_000, 3), Load(100_000, 12)]
+    kept = "M6: kept at once, and their TTL (default: 10000:3,100000:12)"
     add("--leases", type=loads, default=default, metavar="N:TTL_S,…", help=kept)
     add("--keep-s", type=float, default=6, help="M6: for so many seconds at least")
     add("--cycles", type=int, help="M7: so many, instead of what the time allows (30 s at most)")
