@@ -1,34 +1,33 @@
 #!/usr/bin/env python3
-"""Measure fencelock beside its peers and the floor. What is measured and how: bench/README.md."""
+"""Measure fencelock beside its peers and the floors. What is measured and how: bench/README.md."""
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import random
 import shutil
 import sys
+import time
+from typing import Any
 
 from harness.child import Failed
-from harness.contenders import CONTENDERS, FLOOR, OUT, TRIP, Contender, build, not_installed
-from harness.measure import (
-    Entrant,
-    Pause,
-    enter,
-    flight_turn,
-    handoff_turn,
-    in_rounds,
-    keep_turn,
-    pair_turn,
-    trip_turn,
-)
+from harness.contenders import CONTENDERS, YARDSTICKS, Contender, build, not_installed
+from harness.entrant import Entrant, enter
+from harness.measure import Measure
+from harness.measures.crowd import OneCrowd
+from harness.measures.cycles import Cycles
+from harness.measures.flight import InFlight
+from harness.measures.handoff import HandOff, Pause
+from harness.measures.keep import Keep, Load
+from harness.measures.pair import Pair
+from harness.measures.queue import OneLock
 from harness.pipelined import pipelined
-from harness.report import environment, markdown, results
+from harness.report import environment, write
 from harness.server import Server
 
-MEASURES = ("m1", "m2", "m3", "m4")
-KEEP_TTL_S = 10.0
+KINDS: list[type[Measure[Any]]] = [Pair, HandOff, OneLock, InFlight, OneCrowd, Keep, Cycles]
+MEASURES = [kind.key for kind in KINDS]
 
 
 def names(text: str) -> list[str]:
@@ -40,28 +39,43 @@ def limits(text: str) -> tuple[float, float]:
     return low, high
 
 
+def loads(text: str) -> list[Load]:
+    parts = [part.split(":") for part in text.split(",")]
+    return [Load(int(leases), float(ttl_s)) for leases, ttl_s in parts]
+
+
 def arguments() -> argparse.Namespace:
     known = ", ".join(c.name for c in CONTENDERS)
+    always = ", ".join(YARDSTICKS)
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", type=names, help=f"some of: {known} (the yardsticks always run)")
-    parser.add_argument("--measure", type=names, default=[*MEASURES], help=",".join(MEASURES))
-    parser.add_argument("--rounds", type=int, default=20)
-    parser.add_argument("--pairs", type=int, default=500, help="M1: per turn")
-    parser.add_argument("--handoffs", type=int, default=20, help="M2: per turn")
-    parser.add_argument("--in-flight", type=int, default=1000, help="M3: locks at once")
-    parser.add_argument("--sections", type=int, default=3, help="M3: of each lock, per turn")
-    parser.add_argument("--leases", type=int, default=10_000, help="M4: kept at once")
-    parser.add_argument("--keep-s", type=float, default=15, help="M4: for so many seconds")
+    add = parser.add_argument
+    add("--only", type=names, help=f"some of: {known} ({always} always run)")
+    add("--measure", type=names, default=MEASURES, help=",".join(MEASURES))
+    add("--minutes", type=float, default=13.0, help="for all measures together, about")
+    add("--rounds", type=int, default=60, help="at most, if the time is enough; at least two")
+    add("--pairs", type=int, default=500, help="M1: per turn")
+    add("--handoffs", type=int, default=10, help="M2: per turn")
     pause = "M2: from waiting to the release, between so many ms"
-    parser.add_argument("--pause", type=limits, default=(5.0, 30.0), metavar="LOW,HIGH", help=pause)
-    parser.add_argument("--quick", action="store_true", help="seconds instead of minutes")
-    parser.add_argument("--core", type=int, default=max(os.sched_getaffinity(0)))
-    parser.add_argument("--seed", type=int, default=random.randrange(1 << 32))
-    parser.add_argument("--server", default="redis-server", help="the server's program")
+    add("--pause", type=limits, default=(5.0, 30.0), metavar="LOW,HIGH", help=pause)
+    add("--section-s", type=float, default=1.5, help="M3: seconds per turn")
+    add("--in-flight", type=int, default=1000, help="M4: locks at once")
+    add("--sections", type=int, default=3, help="M4: of each lock, per turn")
+    add("--waiters", type=int, default=200, help="M5: at once")
+    default = [Load(10_000, 3), Load(100_000, 12)]
+    kept = "M6: kept at once, and their TTL (default: 10000:3,100000:12)"
+    add("--leases", type=loads, default=default, metavar="N:TTL_S,…", help=kept)
+    add("--keep-s", type=float, default=6, help="M6: for so many seconds at least")
+    add("--cycles", type=int, help="M7: so many, instead of what the time allows (30 s at most)")
+    add("--quick", action="store_true", help="seconds instead of minutes")
+    add("--spread", action="store_true", help="a contender's processes on all cores in turn")
+    add("--publish", action="store_true", help="write table and pictures to docs/bench, too")
+    add("--core", type=int, default=max(os.sched_getaffinity(0)), help="the server's")
+    add("--seed", type=int, default=random.randrange(1 << 32))
+    add("--server", default="redis-server", help="the server's program")
     chosen = parser.parse_args()
     if chosen.quick:
-        chosen.rounds, chosen.pairs, chosen.handoffs = 5, 200, 5
-        chosen.leases, chosen.keep_s = 1000, 5
+        chosen.minutes, chosen.pairs, chosen.handoffs, chosen.section_s = 0.5, 200, 5, 0.5
+        chosen.leases, chosen.keep_s, chosen.waiters = [Load(1000, 3)], 3, 50
     if unknown := set(chosen.measure) - set(MEASURES):
         parser.error(f"no such measure: {', '.join(sorted(unknown))}")
     if unknown := set(chosen.only or ()) - {c.name for c in CONTENDERS}:
@@ -72,78 +86,91 @@ def arguments() -> argparse.Namespace:
 
 
 def start_all(
-    contenders: list[Contender], server: Server, core: int, failed: dict[str, str]
+    contenders: list[Contender], server: Server, cores: list[int], failed: dict[str, str]
 ) -> list[Entrant]:
     entrants = []
     for contender in contenders:
         if contender.name not in failed:
             try:
-                entrants.append(enter(contender, server.url, core))
+                entrants.append(enter(contender, server.url, cores))
             except Failed as failure:
                 failed[contender.name] = str(failure)
     return entrants
 
 
-def measure(entrants: list[Entrant], chosen: argparse.Namespace, server: Server) -> None:
-    dice = random.Random(chosen.seed)
-    if "m1" in chosen.measure:
-        print("measuring M1, uncontended pairs", file=sys.stderr)
-        able = [e for e in entrants if e.can("pair")]
-        in_rounds(able, chosen.rounds, pair_turn(chosen.pairs), dice)
-    if "m2" in chosen.measure:
-        print("measuring M2, hand-offs", file=sys.stderr)
-        pause = Pause(dice, *chosen.pause)
-        handoff = handoff_turn(chosen.handoffs, server, pause)
-        trip = trip_turn(chosen.handoffs, pause)
-        able = [e for e in entrants if e.can("handoff") or e.name == TRIP]
-        in_rounds(able, chosen.rounds, lambda e: (trip if e.name == TRIP else handoff)(e), dice)
-    if "m3" in chosen.measure:
-        print("measuring M3, many locks in flight", file=sys.stderr)
-        able = [e for e in entrants if e.can("flight")]
-        in_rounds(able, chosen.rounds, flight_turn(chosen.in_flight, chosen.sections), dice)
-    if "m4" in chosen.measure:
-        print("measuring M4, many leases", file=sys.stderr)
-        able = [e for e in entrants if e.can("keep") and not e.contender.local]
-        in_rounds(able, 1, keep_turn(chosen.leases, KEEP_TTL_S, chosen.keep_s, server), dice)
+def described(
+    chosen: argparse.Namespace, server: Server, dice: random.Random
+) -> list[Measure[Any]]:
+    every: list[Measure[Any]] = [
+        Pair(chosen.pairs),
+        HandOff(chosen.handoffs, Pause(dice, *chosen.pause), server),
+        OneLock(chosen.section_s, server),
+        InFlight(chosen.in_flight, chosen.sections),
+        OneCrowd(chosen.waiters, server),
+        Keep(chosen.leases, chosen.keep_s, server),
+        Cycles(chosen.cycles),
+    ]
+    return [measure for measure in every if measure.key in chosen.measure]
+
+
+def measure_all(
+    measures: list[Measure[Any]],
+    entrants: list[Entrant],
+    chosen: argparse.Namespace,
+    dice: random.Random,
+) -> None:
+    """Each measure has its share of the time that the earlier ones left."""
+    end = time.monotonic() + chosen.minutes * 60
+    # Leases have to be kept for longer than a TTL, whatever that leaves for the others.
+    order = sorted(measures, key=lambda measure: not isinstance(measure, Keep))
+    for number, measure in enumerate(order):
+        share = measure.minutes / sum(later.minutes for later in order[number:])
+        seconds = max(0.0, end - time.monotonic()) * share
+        about = f"measuring {measure.key.upper()}, {measure.name}: about {seconds:.0f} s"
+        print(about, file=sys.stderr)
+        measure.run(entrants, chosen.rounds, seconds, dice)
 
 
 def main() -> int:
     chosen = arguments()
-    contenders = [c for c in CONTENDERS if not chosen.only or c.name in {FLOOR, TRIP, *chosen.only}]
+    wanted = {*YARDSTICKS, *(chosen.only or ())}
+    contenders = [c for c in CONTENDERS if not chosen.only or c.name in wanted]
     absent = not_installed(contenders)
     failed = absent | build([c for c in contenders if c.name not in absent])
+    allowed = sorted(os.sched_getaffinity(0))
+    # With --spread the first process is on the core after the server's, and so on.
+    after = allowed.index(chosen.core) + 1
+    cores = [*allowed[after:], *allowed[:after]] if chosen.spread else [chosen.core]
     # The runner itself keeps off the measured core where it can.
-    elsewhere = os.sched_getaffinity(0) - {chosen.core}
-    os.sched_setaffinity(0, elsewhere or {chosen.core})
+    os.sched_setaffinity(0, set(allowed) - {chosen.core} or {chosen.core})
+    dice = random.Random(chosen.seed)
     server = Server(chosen.server, chosen.core)
     entrants: list[Entrant] = []
     try:
-        run = {"environment": environment(server.version, chosen.core)}
-        entrants = start_all(contenders, server, chosen.core, failed)
-        measure(entrants, chosen, server)
-        if "m3" in chosen.measure:
-            run["benchmark"] = pipelined(
-                server.port, chosen.core, 50_000 if chosen.quick else 300_000
-            )
+        run = {"environment": environment(server.version, cores)}
+        run["environment"]["core_of_server"] = chosen.core
+        entrants = start_all(contenders, server, cores, failed)
+        measures = described(chosen, server, dice)
+        measure_all(measures, entrants, chosen, dice)
+        for measure in measures:
+            if isinstance(measure, InFlight):
+                calls = 50_000 if chosen.quick else 300_000
+                measure.benchmark = pipelined(server.port, chosen.core, calls)
     finally:
         for entrant in entrants:
-            entrant.stop()
+            entrant.shrink(0)
         server.stop()
     run["environment"]["load_after"] = [round(n, 2) for n in os.getloadavg()]
-    run["settings"] = {
-        "rounds": chosen.rounds,
-        "pairs_per_turn": chosen.pairs,
-        "handoffs_per_turn": chosen.handoffs,
-        "pause_ms": chosen.pause,
-        "in_flight": chosen.in_flight,
-        "sections_in_flight_per_turn": chosen.sections,
-        "seed": chosen.seed,
-    }
-    run |= results(entrants, failed)
-    (OUT / "results.json").write_text(json.dumps(run, indent=2, ensure_ascii=False) + "\n")
-    (OUT / "results.md").write_text(table := markdown(run))
-    print(table)
-    return 1 if run["failed"].keys() - absent.keys() else 0
+    for measure in measures:
+        for name, reason in measure.failed.items():
+            failed[f"{name}, {measure.key.upper()}"] = reason
+    failed |= {entrant.name: entrant.out for entrant in entrants if entrant.out}
+    run["settings"] = {name: str(value) for name, value in vars(chosen).items()}
+    run["failed"] = failed
+    print(write(measures, entrants, run, chosen.publish))
+    rows = [row for figures in run["measures"].values() for row in figures.values()]
+    failures = failed.keys() - absent.keys()
+    return 1 if failures or any(row.get("violations") for row in rows) else 0
 
 
 if __name__ == "__main__":

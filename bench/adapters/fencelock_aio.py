@@ -8,7 +8,7 @@ import sys
 from collections.abc import Awaitable
 
 import fencelock.aio
-from py_serve_aio import serve
+from py_serve_aio import Keep, serve
 
 
 async def main() -> None:
@@ -24,7 +24,11 @@ async def main() -> None:
     def acquire(name: str) -> Awaitable[fencelock.aio.Lease]:
         return described(name).acquire()
 
-    await serve("fencelock-aio", acquire, fencelock.aio.Lease.release)
+    def take(name: str, ttl: float) -> Awaitable[fencelock.aio.Lease]:
+        return client.lock(name, ttl=ttl).acquire()
+
+    keep = Keep(take, fencelock.aio.Lease.is_held)
+    await serve("fencelock-aio", acquire, fencelock.aio.Lease.release, keep=keep)
 
 
 asyncio.run(main())

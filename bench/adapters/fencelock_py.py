@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import functools
 import sys
-import time
 
 import fencelock
-from py_serve import now_ns, serve
+from py_serve import Keep, serve
 
 
 def main() -> None:
@@ -23,16 +22,10 @@ def main() -> None:
     def acquire(name: str) -> fencelock.Lease:
         return described(name).acquire()
 
-    def keep(names: list[str], ttl: float, time_s: float) -> tuple[int, int, int]:
-        leases = [client.lock(name, ttl=ttl).acquire() for name in names]
-        start, busy = now_ns(), time.process_time_ns()
-        time.sleep(time_s)
-        wall, busy = now_ns() - start, time.process_time_ns() - busy
-        lost = sum(not lease.is_held() for lease in leases)
-        for lease in leases:
-            lease.release()
-        return wall, busy, lost
+    def take(name: str, ttl: float) -> fencelock.Lease:
+        return client.lock(name, ttl=ttl).acquire()
 
+    keep = Keep(take, fencelock.Lease.is_held)
     serve("fencelock-python", acquire, fencelock.Lease.release, keep=keep)
 
 

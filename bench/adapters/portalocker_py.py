@@ -29,7 +29,8 @@ def main() -> None:
     def release(lock: Lock) -> None:
         lock.release()
 
-    serve("portalocker", acquire, release, POLL_MS)
+    # Its Lock has one open file, not one for each thread.
+    serve("portalocker", acquire, release, POLL_MS, threads=False)
 
 
 main()

@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 from harness import pinned
 
@@ -31,6 +32,16 @@ class Child:
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._output, selectors.EVENT_READ)
         self.features = dict(word.split("=", 1) for word in self.ask("hello"))
+
+    def resident_bytes(self) -> int:
+        """What of its memory is in the machine's."""
+        for line in Path(f"/proc/{self._process.pid}/status").read_text().splitlines():
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1]) * 1024
+        raise self._failure("ended")
+
+    def descriptors(self) -> int:
+        return len(list(Path(f"/proc/{self._process.pid}/fd").iterdir()))
 
     def ask(self, request: str) -> list[str]:
         self.send(request)

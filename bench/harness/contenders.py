@@ -18,8 +18,11 @@ VENV_PYTHON = os.environ.get("FENCELOCK_BENCH_PYTHON", str(ROOT / ".venv/bin/pyt
 CARGO_TARGET = ROOT / os.environ.get("CARGO_TARGET_DIR", "target")
 
 FLOOR = "floor"
+PUSH = "push"
+PIPELINED_OURS = "pipelined-ours"
 TRIP = "trip"
-ASYNCIO_PEER = "redis-aio"
+FLOORS = (FLOOR, PUSH, "push-threads", "pipelined", PIPELINED_OURS, "commands", TRIP, "wake")
+YARDSTICKS = (FLOOR, PUSH, PIPELINED_OURS)
 
 
 @dataclass(frozen=True)
@@ -33,18 +36,25 @@ class Contender:
     needs: tuple[str, ...] = ()
     """Programs that setup does not install."""
 
+    @property
+    def kind(self) -> str:
+        if self.name in FLOORS:
+            return "floor"
+        return "ours" if self.name.startswith("fencelock") else "peer"
+
 
 CC = shlex.split("cc -O2 -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror")
 
 
-def _cc(program: str, *libraries: str) -> list[str]:
-    sources = [str(BENCH / "adapters" / f"{name}.c") for name in (program, "serve")]
-    return [*CC, *sources, "-o", str(OUT / program), *libraries]
+def _cc(program: str, sources: list[str], *libraries: str) -> list[str]:
+    paths = [str(BENCH / "adapters" / f"{name}.c") for name in (*sources, "serve")]
+    return [*CC, *paths, "-o", str(OUT / program), *libraries]
 
 
 def _c(name: str, about: str) -> Contender:
     scripts = ROOT / "core/src/backend/redis/lua"
-    build = _cc("floor", "-lhiredis", f'-DLUA="{scripts}"')
+    sources = [f"floor/{part}" for part in ("main", "conn", "bare", "ours", "push", "pipelined")]
+    build = _cc("floor", sources, "-pthread", "-lhiredis", f'-DLUA="{scripts}"')
     return Contender(name, about, [str(OUT / "floor"), name], build)
 
 
@@ -52,7 +62,8 @@ def _fencelock_c(about: str) -> Contender:
     prefix = OUT / "c"
     link = [f"-I{prefix}/include", f"-L{prefix}/lib", "-lfencelock", f"-Wl,-rpath,{prefix}/lib"]
     install = f"PREFIX={shlex.quote(str(prefix))} {shlex.quote(str(ROOT / 'scripts/install.sh'))}"
-    build = ["bash", "-c", f"{install} >&2 && {shlex.join(_cc('fencelock_c', *link))}"]
+    compile_it = _cc("fencelock_c", ["fencelock_c"], "-pthread", *link)
+    build = ["bash", "-c", f"{install} >&2 && {shlex.join(compile_it)}"]
     return Contender("fencelock-c", about, [str(OUT / "fencelock_c")], build)
 
 
@@ -99,6 +110,10 @@ def _local(name: str, about: str, same: Contender) -> Contender:
 
 CONTENDERS = [
     _c(FLOOR, "C, hiredis: SET NX PX + compare-and-delete; its waiter retries without a pause"),
+    _c(PUSH, "C, hiredis: a list of waiters; the release grants to the first and tells it"),
+    _c("push-threads", "C, hiredis: push in M5 with a thread and two connections for each waiter"),
+    _c("pipelined", "C, hiredis: floor's commands, 1,000 locks at once, pipelined"),
+    _c(PIPELINED_OURS, "C, hiredis: our two commands, 1,000 locks at once, pipelined"),
     _c(TRIP, "C, hiredis: one GET there and back; not a lock"),
     _c(
         "commands", "C, hiredis: the two commands that ours send, no client around them; not a lock"
@@ -110,7 +125,7 @@ CONTENDERS = [
     _python("fencelock-python", "ours, Python, synchronous", "fencelock_py.py"),
     _python("fencelock-aio", "ours, Python, asyncio", "fencelock_aio.py"),
     _python("redis-py", "redis-py's Lock with the hiredis parser", "redis_py.py"),
-    _python(ASYNCIO_PEER, "redis.asyncio's Lock with the hiredis parser", "redis_aio.py"),
+    _python("redis-aio", "redis.asyncio's Lock with the hiredis parser", "redis_aio.py"),
     _python("python-redis-lock", "python-redis-lock: BLPOP; not renewed", "redis_lock_py.py"),
     _python("pottery", "pottery's Redlock, one server; not renewed", "pottery_py.py"),
     _node("fencelock-node", "ours, Node", "fencelock.mjs"),

@@ -68,23 +68,23 @@ class Server:
             name, _, fields = line.removeprefix("cmdstat_").partition(":calls=")
             if fields:
                 calls[name] = int(fields.partition(",")[0])
-        # Clients here never pipeline, so a read is a request: unlike the count of commands,
-        # this one leaves out what scripts call.
+        # For one thing at a time a read is a request: unlike the count of commands, this one
+        # leaves out what scripts call.
         return Counts(int(self._field("stats", "total_reads_processed")), calls)
 
     def processor_s(self) -> float:
         """Processor time that the server has used."""
         return sum(float(self._field("cpu", f"used_cpu_{kind}")) for kind in ("sys", "user"))
 
-    def await_keys(self, key: str) -> None:
-        """Returns when there is such a key."""
-        give_up = time.monotonic() + 60
-        while time.monotonic() < give_up:
-            self._socket.sendall(f"EXISTS {key}\r\n".encode())
-            if self._replies.readline() == b":1\r\n":
-                return
-            time.sleep(0.02)
-        raise RuntimeError(f"no {key} came")
+    def connections(self) -> int:
+        return int(self._field("clients", "connected_clients"))
+
+    def memory_bytes(self) -> int:
+        return int(self._field("memory", "used_memory"))
+
+    def empty(self) -> None:
+        self._socket.sendall(b"FLUSHALL SYNC\r\n")
+        self._replies.readline()
 
     def _connect(self, log: Path) -> socket.socket:
         give_up = time.monotonic() + START_LIMIT_S

@@ -9,5 +9,11 @@ await serve(
     "fencelock-node",
     (name) => lock(name).acquire(),
     (lease) => lease.release(),
-    { end: () => client.close() },
+    {
+        keep: {
+            take: (name, ttl) => client.lock(name, { ttl }).acquire(),
+            isHeld: (lease) => lease.isHeld(),
+        },
+        end: () => client.close(),
+    },
 );

@@ -1,26 +1,41 @@
 //! fencelock's async API on a Tokio runtime as `#[tokio::main]` makes it.
 
 use std::collections::HashMap;
+use std::mem;
 use std::time::Duration;
 
 use fencelock::{Client, Lease, Lock};
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 
-use crate::{Contender, Kept, Result, now, processor_time};
+use crate::{Contender, Result, Section, Tell, now};
 
 pub(crate) struct Async {
     runtime: Runtime,
     client: Client,
     locks: HashMap<String, Lock>,
     held: HashMap<String, Lease>,
+    kept: Vec<Lease>,
+}
+
+async fn section(lock: &Lock, hold: Duration) -> fencelock::Result<Section> {
+    let requested = now();
+    let lease = lock.acquire().await?;
+    let acquired = now();
+    if !hold.is_zero() {
+        // Not Tokio's, whose timers count in whole milliseconds.
+        std::thread::sleep(hold);
+    }
+    let released = now();
+    lease.release().await?;
+    Ok([requested, acquired, released])
 }
 
 impl Async {
     pub(crate) fn connect(url: &str) -> Result<Self> {
         let runtime = Runtime::new()?;
         let client = runtime.block_on(Client::connect(url))?;
-        Ok(Self { runtime, client, locks: HashMap::new(), held: HashMap::new() })
+        Ok(Self { runtime, client, locks: HashMap::new(), held: HashMap::new(), kept: Vec::new() })
     }
 
     fn lock(&mut self, name: &str) -> Lock {
@@ -39,7 +54,7 @@ impl Async {
 
 impl Contender for Async {
     fn ops(&self) -> &'static str {
-        "pair,handoff,flight,keep"
+        "pair,handoff,loop,flight,cycle,crowd,keep"
     }
 
     fn flight(&mut self, lock: &str, tasks: usize, sections: usize) -> Result<i64> {
@@ -63,22 +78,60 @@ impl Contender for Async {
         })
     }
 
-    fn keep(&mut self, lock: &str, leases: usize, ttl: Duration, time: Duration) -> Result<Kept> {
-        let locks: Vec<Lock> =
-            (0..leases).map(|n| self.client.lock(format!("{lock}:{n}")).ttl(ttl)).collect();
+    fn cycle(&mut self, lock: &str, count: usize) -> Result<i64> {
+        let lock = self.lock(lock);
         self.on_worker(async move {
-            let mut held = Vec::with_capacity(locks.len());
-            for lock in locks {
-                held.push(lock.acquire().await?);
+            let start = now();
+            for _ in 0..count {
+                lock.acquire().await?.release().await?;
             }
-            let (start, busy) = (now(), processor_time());
-            tokio::time::sleep(time).await;
-            let (wall, busy) = (now() - start, processor_time() - busy);
-            let lost = held.iter().filter(|lease| !lease.is_held()).count();
-            for lease in held {
+            Ok(now() - start)
+        })
+    }
+
+    fn sections(&mut self, lock: &str, until: i64, hold: Duration) -> Result<Vec<Section>> {
+        let lock = self.lock(lock);
+        self.on_worker(async move {
+            let mut done = Vec::new();
+            while now() < until {
+                done.push(section(&lock, hold).await?);
+            }
+            Ok(done)
+        })
+    }
+
+    fn crowd(&mut self, lock: &str, waiters: usize, waiting: Tell<'_>) -> Result<Vec<Section>> {
+        let lock = self.lock(lock);
+        let running: Vec<_> = (0..waiters)
+            .map(|_| {
+                let lock = lock.clone();
+                self.runtime.spawn(async move { section(&lock, Duration::ZERO).await })
+            })
+            .collect();
+        waiting()?;
+        running.into_iter().map(|one| Ok(self.runtime.block_on(one)??)).collect()
+    }
+
+    fn keep(&mut self, lock: &str, leases: usize, ttl: Duration) -> Result<()> {
+        let (client, lock) = (self.client.clone(), lock.to_owned());
+        self.kept = self.on_worker(async move {
+            let mut kept = Vec::with_capacity(leases);
+            for number in 0..leases {
+                kept.push(client.lock(format!("{lock}:{number}")).ttl(ttl).acquire().await?);
+            }
+            Ok(kept)
+        })?;
+        Ok(())
+    }
+
+    fn drop_kept(&mut self) -> Result<usize> {
+        let kept = mem::take(&mut self.kept);
+        let lost = kept.iter().filter(|lease| !lease.is_held()).count();
+        self.on_worker(async move {
+            for lease in kept.into_iter().filter(Lease::is_held) {
                 lease.release().await?;
             }
-            Ok(Kept { wall, busy, lost })
+            Ok(lost)
         })
     }
 

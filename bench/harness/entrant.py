@@ -1,0 +1,76 @@
+"""A contender in a run: its processes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from harness.child import Child, Failed
+from harness.contenders import OUT, Contender
+
+FILES = OUT / "files"
+
+
+@dataclass
+class Entrant:
+    """Two processes for the whole run, and more where a measure asks for them."""
+
+    contender: Contender
+    command: list[str]
+    cores: Sequence[int]
+    children: list[Child]
+    out: str | None = None
+    """Why it is not in the run any more."""
+
+    @property
+    def name(self) -> str:
+        return self.contender.name
+
+    @property
+    def lock(self) -> str:
+        return f"bench:{self.name}"
+
+    @property
+    def one(self) -> Child:
+        return self.children[0]
+
+    @property
+    def other(self) -> Child:
+        return self.children[1]
+
+    def can(self, operation: str) -> bool:
+        return self.out is None and operation in self.one.features["ops"].split(",")
+
+    def start(self, limit_s: float = 60.0) -> Child:
+        """One more process, on the core whose turn it is."""
+        return Child(self.command, self.cores[len(self.children) % len(self.cores)], limit_s)
+
+    def grow(self, processes: int) -> None:
+        while len(self.children) < processes:
+            self.children.append(self.start())
+
+    def shrink(self, processes: int) -> None:
+        while len(self.children) > processes:
+            self.children.pop().stop()
+
+    def restart(self) -> None:
+        """After a failure nobody knows what its processes still do."""
+        self.shrink(0)
+        try:
+            self.grow(2)
+        except Failed as failure:
+            self.shrink(0)
+            self.out = str(failure)
+
+
+def enter(contender: Contender, url: str, cores: Sequence[int]) -> Entrant:
+    # A file of their own for all that lock in one, on the disk that the project is on.
+    FILES.mkdir(exist_ok=True)
+    command = [*contender.command, f"file:{FILES}/locks.db" if contender.local else url]
+    entrant = Entrant(contender, command, cores, [])
+    try:
+        entrant.grow(2)
+    except Failed:
+        entrant.shrink(0)
+        raise
+    return entrant
