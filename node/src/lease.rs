@@ -59,7 +59,16 @@ impl Port {
     /// Tells why it was lost; nothing if it was released. It does not keep the loop alive.
     #[napi(catch_unwind)]
     pub fn begin_watch(&self, lease: u32) -> u32 {
-        self.watch(|told| self.lease(lease, |lease| lease.begin_watch(told)))
+        self.watch(|told| {
+            let mut told = Some(told);
+            let watched = |lease: &blocking::Lease| told.take().map(|told| lease.begin_watch(told));
+            let begun = self.lease(lease, watched).flatten();
+            // It was released: there is nothing to tell any more.
+            if let Some(told) = told {
+                told(None);
+            }
+            begun
+        })
     }
 
     /// It was collected: that does not unlock. It is left to lapse, which the log tells.

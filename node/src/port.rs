@@ -324,12 +324,11 @@ impl Inner {
                 continue;
             }
             let mut others = |failed, other| fetched.others.push((of, failed, other));
+            let nothing = [of.into(), 0.0, 0.0, 0.0];
             match outcome {
-                Ok(Outcome::Done | Outcome::Busy) => {
-                    fetched.numbers.push([of.into(), 0.0, 0.0, 0.0])
-                }
+                Ok(Outcome::Done | Outcome::Busy) => fetched.numbers.push(nothing),
                 Ok(Outcome::Released(lease)) => {
-                    fetched.numbers.push([of.into(), 0.0, 0.0, 0.0]);
+                    fetched.numbers.push(nothing);
                     fetched.over.push(lease);
                 }
                 Ok(Outcome::Granted(lease)) => {

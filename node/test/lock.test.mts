@@ -37,6 +37,8 @@ test("a lease tells what it is, and gives the lock back", async () => {
     assert.equal(lease.remaining(), 0);
     assert.throws(() => lease.check(), NotHeldError);
     await assert.rejects(lease.release(), NotHeldError);
+    await assert.rejects(lease.renew(), NotHeldError);
+    assert.deepEqual([lease.lostReason(), lease.signal.aborted], [null, false]);
     assert.ok(await free("a"));
     const next = await lock.tryAcquire();
     assert.ok(next && next.fence > lease.fence);
