@@ -18,8 +18,15 @@ for tool in cargo ld objcopy; do
     command -v "$tool" >/dev/null || fail "$tool is missing; Debian's gcc and rustup bring it"
 done
 
-built="$CARGO_TARGET_DIR/${profile/dev/debug}"
-cargo build --locked --quiet --profile "$profile" -p fencelock-c
+built="$CARGO_TARGET_DIR/debug"
+target=()
+if [[ "$profile" != dev ]]; then
+    # As the Python and Node packages are built: what all use is built once.
+    host="$(rustc --print host-tuple)"
+    built="$CARGO_TARGET_DIR/$host/$profile"
+    target=(--target "$host")
+fi
+cargo build --locked --quiet --profile "$profile" "${target[@]}" -p fencelock-c
 version="$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)"
 abi="$(sed -n 's/^#define FENCELOCK_ABI_VERSION //p' include/fencelock.h)"
 work="$(mktemp -d)"
