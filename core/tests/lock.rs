@@ -48,6 +48,29 @@ async fn a_waiter_gets_the_lock_from_the_release() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_leases_are_renewed_in_few_calls_and_one_that_is_gone_takes_no_other_along() {
+    let stage = Stage::new();
+    let client = client(&stage).await;
+    let ttl = Duration::from_secs(6);
+    let mut leases = Vec::new();
+    for number in 0..450 {
+        leases.push(client.lock(format!("l{number}")).ttl(ttl).acquire().await.unwrap());
+    }
+    stage.ask::<u64>("DEL l7");
+    stage.ask::<u64>("DEL l8");
+    stage.ask::<u64>("RPUSH l8 not-a-lock");
+    let before = stage.calls();
+    assert_eq!(leases[7].lost().await, LossReason::Refused);
+    // The error leaves it until its deadline; by then the others are renewed for the second time.
+    assert_eq!(leases[8].lost().await, LossReason::Expired);
+    let lost: Vec<&str> = leases.iter().filter(|l| !l.is_held()).map(|l| l.name()).collect();
+    assert_eq!(lost, ["l7", "l8"]);
+    // Some 900 extensions, and a try each 0.3 s for the one that fails.
+    let calls = stage.calls() - before;
+    assert!(calls < 200, "{calls} calls");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_tasks_of_one_client_take_turns() {
     let stage = Stage::new();
     let client = client(&stage).await;

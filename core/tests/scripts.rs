@@ -43,7 +43,7 @@
 //! | release | only ours | `holding::release_frees_only_what_the_token_holds` |
 //! |  | frees whatever fails; hands on under OOM | `faults::a_lock_given_up_is_free_even_if_it_cannot_be_granted`, `faults::without_memory_a_release_still_hands_on` |
 //! | cancel | each state | `queue::cancel_undoes_an_acquire_in_each_state`, `queue::a_cancelled_head_does_not_leave_the_lock_lying`, `faults::without_memory_a_cancel_still_leaves_or_passes_on` |
-//! | extend | only ours; pipelined | `holding::extend_is_for_the_holder_only`, `holding::extensions_can_be_pipelined` |
+//! | extend | only ours; pipelined | `holding::extend_is_for_the_holder_only`, `holding::extensions_can_be_pipelined`, `holding::many_are_extended_by_one_call_and_each_for_itself` |
 //! |  | never shortens ⚔ | `holding::extend_never_shortens_and_records_what_is_in_force` |
 //! |  | recorded before set, or refused ⚔ | `faults::without_memory_nothing_is_granted_and_no_lease_is_lost`, `faults::a_shorter_extension_needs_no_record` |
 //! |  | renews `…f` below a day | `holding::extend_keeps_the_fence_remembered` |

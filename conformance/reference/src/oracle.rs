@@ -362,6 +362,7 @@ impl Reference {
             return false;
         }
         let (now, remaining) = (self.now(), self.remaining());
+        let kept = self.record.as_ref().is_some_and(|record| record.ttl == ttl);
         if let Some(record) = &mut self.record {
             if record.token == token && (record.ttl < ttl || remaining < ttl) {
                 record.ttl = ttl;
@@ -370,7 +371,9 @@ impl Reference {
                 record.last = now + RECORD_LIFE;
             }
         }
-        if remaining < ttl {
+        // More than what is recorded is a clock that stepped back.
+        let cut = self.record.as_ref().is_some_and(|record| record.token == token && kept);
+        if remaining < ttl || cut {
             self.prolong(ttl);
         }
         true

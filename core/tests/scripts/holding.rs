@@ -1,7 +1,8 @@
 //! One holder: acquire, its retries, extend, release, the cap, inspect.
 
-use redis::Value;
+use redis::{ConnectionLike, Value};
 
+use crate::scripts;
 use crate::stage::{DAY, Stage};
 use crate::stage::{State, TTL, Taken, impatient, polling, wish};
 
@@ -193,6 +194,27 @@ fn extensions_can_be_pipelined() {
     let replies: Vec<i64> = pipe.query(&mut stage.server.connection()).unwrap();
     assert_eq!(replies, [1, 0, 1]);
     assert!(stage.send::<i64>("PTTL L") > 29_000);
+}
+
+#[test]
+fn many_are_extended_by_one_call_and_each_for_itself() {
+    let stage = Stage::new();
+    stage.acquire(&wish("a"));
+    assert_eq!(stage.extend(&wish("a"), TTL), 1);
+    let _: () = stage.send("RPUSH list x");
+    let mut cmd = redis::cmd("EVALSHA");
+    cmd.arg(&scripts::extend().sha1).arg(6);
+    cmd.arg("list").arg("{list}:fl:f").arg(&stage.keys()[..2]).arg("free").arg("{free}:fl:f");
+    for _ in 0..3 {
+        cmd.arg(&wish("a").token).arg(20_000);
+    }
+    let Value::Array(each) = stage.server.connection().req_command(&cmd).unwrap() else {
+        panic!("no list")
+    };
+    assert_eq!(each[1..], [Value::Int(1), Value::Int(0)]);
+    let refused = each[0].clone().extract_error().unwrap_err().to_string();
+    assert!(refused.contains("WRONGTYPE"), "{refused}");
+    assert!(stage.send::<i64>("PTTL L") > 19_000);
 }
 
 #[test]

@@ -97,7 +97,9 @@ impl World {
             Purpose::Room(fencelock::model::Task::Poll { claims, .. }) => {
                 ScriptCall::new("poll", &speaker.poll(claims))
             }
-            Purpose::Extend { claim } => ScriptCall::new("extend", &speaker.extend(claim)),
+            Purpose::Extend { claim } => {
+                ScriptCall::new("extend", &speaker.extend(std::slice::from_ref(claim)))
+            }
             Purpose::Chore { number, claim } => {
                 if let Some(Chore::Repeat { .. }) = self.clients[c].chores.get(number) {
                     ScriptCall::new("release", &speaker.release(claim))

@@ -279,7 +279,12 @@ async fn send_many(
         count += 1;
     }
     let values = connection.send_packed_commands(&pipeline, 0, count).await?;
-    Ok(values.into_iter().map(Value::extract_error).collect())
+    // An error within a list is one part's, and not the command's.
+    let outcome = |value| match value {
+        Value::ServerError(_) => value.extract_error(),
+        value => Ok(value),
+    };
+    Ok(values.into_iter().map(outcome).collect())
 }
 
 fn refuses_resp3(error: &RedisError) -> bool {

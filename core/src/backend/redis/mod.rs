@@ -40,6 +40,9 @@ use crate::error::{Error, Result};
 use crate::event_loop::EventLoop;
 use crate::options::ClientOptions;
 
+/// How many leases one command extends (protocol, "Scripts"): the server does nothing else meanwhile.
+const MOST: usize = 200;
+
 /// One Redis.
 pub(crate) struct RedisBackend {
     core: Arc<Core>,
@@ -329,13 +332,17 @@ impl Backend for RedisBackend {
             let answers = async {
                 let link = self.core.listening(by).await?.link;
                 let calls: Vec<Call> =
-                    claims.iter().map(|claim| self.core.speaker.extend(claim)).collect();
+                    claims.chunks(MOST).map(|claims| self.core.speaker.extend(claims)).collect();
                 link.call_many(&calls, by).await
             };
             let answers = match answers.await {
                 Ok(answers) => answers,
                 Err(error) => return vec![Err(error); claims.len()],
             };
+            let counts = claims.chunks(MOST).map(<[Arc<Claim>]>::len);
+            let answers = answers.into_iter().zip(counts);
+            let answers =
+                answers.flat_map(|(answer, count)| protocol::each_extended(answer, count));
             let asked = self.core.asked(sent);
             let read = |claim, value: Result<Value>| protocol::read_extend(claim, asked, &value?);
             claims.iter().zip(answers).map(|(claim, value)| read(claim, value)).collect()

@@ -127,12 +127,16 @@ impl Speaker {
     fn call(&self, script: &'static Script, name: &str, letters: &str) -> Call {
         let mut cmd = Cmd::with_capacity(ARGS, BYTES);
         cmd.arg("EVALSHA").arg(&script.sha1).arg(1 + letters.len());
-        if self.prefix.is_empty() {
-            add_keys(&mut cmd, name, letters);
-        } else {
-            add_keys(&mut cmd, &[&self.prefix, name].concat(), letters);
-        }
+        self.add_keys(&mut cmd, name, letters);
         Call { cmd, script }
+    }
+
+    fn add_keys(&self, cmd: &mut Cmd, name: &str, letters: &str) {
+        if self.prefix.is_empty() {
+            add_keys(cmd, name, letters);
+        } else {
+            add_keys(cmd, &[&self.prefix, name].concat(), letters);
+        }
     }
 
     /// Takes the lock, or with `queue` a place in its queue.
@@ -178,11 +182,18 @@ impl Speaker {
         call
     }
 
-    /// Renews a lease.
-    pub fn extend(&self, claim: &Claim) -> Call {
-        let mut call = self.call(scripts::extend(), &claim.name, "f");
-        call.cmd.arg(claim.token.as_bytes()).arg(claim.ttl_ms);
-        call
+    /// Renews leases.
+    pub fn extend(&self, claims: &[impl AsRef<Claim>]) -> Call {
+        let script = scripts::extend();
+        let mut cmd = Cmd::with_capacity(3 + 4 * claims.len(), BYTES * claims.len());
+        cmd.arg("EVALSHA").arg(&script.sha1).arg(2 * claims.len());
+        for claim in claims {
+            self.add_keys(&mut cmd, &claim.as_ref().name, "f");
+        }
+        for claim in claims.iter().map(AsRef::as_ref) {
+            cmd.arg(claim.token.as_bytes()).arg(claim.ttl_ms);
+        }
+        Call { cmd, script }
     }
 
     pub(super) fn inspect(&self, name: &str) -> Call {
@@ -399,6 +410,21 @@ pub fn read_extend(claim: &Claim, asked: Asked, value: &Value) -> Result<Option<
         Some(1) => Ok(Some(asked.valid_until(claim.ttl()))),
         _ => Err(not_understood("extend")),
     }
+}
+
+/// The answer to the extension of more than one lease: what was said of each.
+pub(super) fn each_extended(answer: Result<Value>, count: usize) -> Vec<Result<Value>> {
+    let error = match answer {
+        Ok(answer) if count == 1 => return vec![Ok(answer)],
+        Ok(Value::Array(each)) if each.len() == count => {
+            let read =
+                |value: Value| value.extract_error().map_err(|error| read_error(&error, true));
+            return each.into_iter().map(read).collect();
+        }
+        Ok(_) => not_understood("extend"),
+        Err(error) => error,
+    };
+    vec![Err(error); count]
 }
 
 pub(super) fn read_inspect(name: &str, value: &Value) -> Result<Inspection> {
