@@ -10,6 +10,10 @@ mod lock;
 mod options;
 mod port;
 
+/// Small values come and go with each lock, and glibc's allocator takes its time with them.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// What `fencelock` is made of; not for use by others.
 #[pyo3::pymodule]
 mod _native {
