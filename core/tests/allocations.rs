@@ -1,6 +1,7 @@
 //! What a pair, an acquire and its release that nobody contends, allocates. The bounds are what it
 //! takes today: who saves some lowers them, and the table in `docs/performance.md`.
 #![expect(unsafe_code, reason = "an allocator has no safe interface")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicU64, Ordering};
