@@ -35,6 +35,7 @@ find_missing_packages() {
         need clang command -v clang++
         need cmake command -v cmake
         need valgrind command -v valgrind
+        need strace command -v strace
         need libsqlite3-dev test -e /usr/include/sqlite3.h
         # Debian's is new enough from its 13th version on; build-node.sh tells if it is not.
         need nodejs command -v node

@@ -1,4 +1,5 @@
-//! What locking costs the server: script calls per critical section, as promised.
+//! What locking costs the server: script calls per critical section, as promised. What the scripts
+//! do in their turn is counted in `core/tests/scripts/cost.rs`.
 
 use fencelock_conformance::backend::Backend;
 use fencelock_conformance::kit::boot_nanos;
@@ -11,6 +12,7 @@ pub(crate) const ALL: &[Scenario] = &[
     Scenario::solo("an_uncontended_section_costs_two_calls", an_uncontended_section)
         .on(Backend::Redis),
     Scenario::pair("a_contended_section_costs_two_calls", a_contended_section).on(Backend::Redis),
+    Scenario::pair("a_crowd_costs_two_calls_each", a_crowd).on(Backend::Redis),
     Scenario::pair("a_wait_costs_nothing", a_wait_costs_nothing).on(Backend::Redis),
     Scenario::solo("a_renewal_costs_one_call", a_renewal_costs_one_call).on(Backend::Redis),
 ];
@@ -37,6 +39,22 @@ fn a_contended_section(stage: &Stage) {
     both(100);
     assert!(stage.calls("publish") > 0, "they met");
     assert_eq!([stage.calls("evalsha"), stage.calls("eval")], [400, 0]);
+}
+
+/// Sixteen in two processes: each hand-off is one message, whoever else waits.
+fn a_crowd(stage: &Stage) {
+    let parties = [stage.party(0), stage.party(1)];
+    let all = |n| {
+        let crowd = parties.iter().flat_map(|party| std::iter::repeat_n(party, 8));
+        let running: Vec<_> = crowd.map(|party| party.acquire("x").ttl(LONG).sections(n)).collect();
+        running.into_iter().for_each(fencelock_conformance::party::Sections::finish);
+    };
+    all(2);
+    stage.redis::<()>(&["CONFIG", "RESETSTAT"]);
+    all(20);
+    assert_eq!([stage.calls("evalsha"), stage.calls("eval")], [640, 0]);
+    let messages = stage.calls("publish");
+    assert!((160..=320).contains(&messages), "{messages} messages for 320 sections");
 }
 
 fn a_wait_costs_nothing(stage: &Stage) {

@@ -20,6 +20,7 @@ mod loss;
 mod outages;
 mod processes;
 mod secrets;
+mod system_calls;
 mod waiting;
 mod wire;
 
@@ -60,6 +61,7 @@ fn main() -> ExitCode {
         bad_input::ALL,
         foreign::ALL,
         cost::ALL,
+        system_calls::ALL,
         secrets::ALL,
         embedded::ALL,
     ];

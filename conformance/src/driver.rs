@@ -113,7 +113,18 @@ impl Inbox {
 impl Driver {
     /// Starts a driver, and checks that it is what it should be.
     pub fn start(language: &Language, name: &str) -> Self {
-        let driver = match Self::spawn((language.program)(), name) {
+        Self::start_as(language, (language.program)(), name)
+    }
+
+    /// As [`start`](Self::start), under a tool that runs the command behind its own arguments.
+    pub fn start_under(mut tool: Command, language: &Language, name: &str) -> Self {
+        let program = (language.program)();
+        tool.arg(program.get_program()).args(program.get_args());
+        Self::start_as(language, tool, name)
+    }
+
+    fn start_as(language: &Language, command: Command, name: &str) -> Self {
+        let driver = match Self::spawn(command, name) {
             Ok(driver) => driver,
             Err(error) => panic!("driver {name} can't be started: {error}; {}", language.setup),
         };

@@ -4,6 +4,7 @@
     reason = "a scenario that cannot see its server has nothing better to do than to fail"
 )]
 
+use std::process::Command;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -127,6 +128,11 @@ impl Stage {
         self.cast[role].can.contains(&what)
     }
 
+    /// The name of a role's language.
+    pub fn language(&self, role: usize) -> &'static str {
+        self.cast[role].name
+    }
+
     /// Starts a process for a role.
     pub fn driver(&self, role: usize) -> Arc<Driver> {
         self.start(self.cast[role])
@@ -134,8 +140,18 @@ impl Stage {
 
     /// Starts a process of a language that is not in the cast.
     pub fn start(&self, language: &Language) -> Arc<Driver> {
+        self.enter(language, |name| Driver::start(language, name))
+    }
+
+    /// Starts a process for a role under a tool that takes a command, such as strace.
+    pub fn driver_under(&self, tool: Command, role: usize) -> Arc<Driver> {
+        let language = self.cast[role];
+        self.enter(language, |name| Driver::start_under(tool, language, name))
+    }
+
+    fn enter(&self, language: &Language, start: impl FnOnce(&str) -> Driver) -> Arc<Driver> {
         let name = format!("{}#{}", language.name, open(&self.drivers).len());
-        let driver = Arc::new(Driver::start(language, &name));
+        let driver = Arc::new(start(&name));
         open(&self.drivers).push(driver.clone());
         driver
     }
@@ -147,8 +163,13 @@ impl Stage {
 
     /// As [`party`](Self::party), to another URL.
     pub fn party_at(&self, role: usize, url: &str) -> Party {
+        self.party_of(self.driver(role), url)
+    }
+
+    /// Connects a process.
+    pub fn party_of(&self, driver: Arc<Driver>, url: &str) -> Party {
         let options = Fields::default().with("url", url);
-        match self.connect(self.driver(role), &options) {
+        match self.connect(driver, &options) {
             Ok(party) => party,
             Err(fault) => panic!("connect: {fault:?}"),
         }

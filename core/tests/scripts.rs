@@ -15,7 +15,7 @@
 //! |  | the limit of 2^53 ⚔ | `fence::at_the_limit_nothing_is_granted`, `fence::at_the_limit_a_waiter_learns_it_and_a_release_frees` |
 //! |  | remembered while ahead of the clock ⚔ | `fence::a_fence_ahead_of_the_clock_is_remembered_until_the_clock_has_caught_up` |
 //! | acquire | holds and records | `holding::a_free_lock_is_held_and_recorded`, `holding::another_is_busy_or_queued` |
-//! |  | seven commands for an uncontended pair | `holding::an_uncontended_pair_costs_seven_commands` |
+//! |  | seven commands for an uncontended pair | `cost::an_uncontended_pair_costs_seven_commands` |
 //! |  | no barging ⚔ | `walk::nobody_barges_past_a_living_waiter`, `walk::nobody_barges_where_the_walk_ends_early`, `walk::the_dead_bar_nobody` |
 //! | held | full TTL and the grant's fence at every answer ⚔ | `holding::a_retry_is_answered_with_the_grants_fence_and_a_full_ttl` |
 //! |  | recorded ⚔ | `holding::a_retry_with_another_ttl_is_recorded`, `holding::a_retry_after_the_record_was_lost_gets_a_greater_fence` |
@@ -52,8 +52,11 @@
 //! |  | a wrong type at L | `faults::a_wrong_type_is_an_error_and_stays_as_it_is` |
 //! |  | permissions | `faults::the_permissions_that_are_documented_suffice` |
 //! |  | EVALSHA's names | `holding::the_scripts_are_named_by_their_hash` |
+//! |  | what they cost the server | `cost::*` |
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+#[path = "scripts/cost.rs"]
+mod cost;
 #[path = "scripts/faults.rs"]
 mod faults;
 #[path = "scripts/fence.rs"]

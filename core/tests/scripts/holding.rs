@@ -19,23 +19,6 @@ fn a_free_lock_is_held_and_recorded() {
 }
 
 #[test]
-fn an_uncontended_pair_costs_seven_commands() {
-    let stage = Stage::new();
-    let (acquire, release) = (wish("a"), wish("a"));
-    stage.acquire(&acquire);
-    stage.release(&release);
-    let _: () = stage.send("CONFIG RESETSTAT");
-    stage.acquire(&acquire).fence();
-    assert_eq!(stage.release(&release), 1);
-    let calls = ["get", "exists", "time", "set", "del"].map(|name| stage.calls(name));
-    assert_eq!(calls, [1, 2, 1, 2, 1]);
-    // Besides these: two EVALSHA, two SCRIPT LOAD of this test, and RESETSTAT itself.
-    let stats: String = stage.send("INFO commandstats");
-    let others = stats.lines().filter(|line| line.starts_with("cmdstat_")).count() - calls.len();
-    assert_eq!(others, 4, "{stats}");
-}
-
-#[test]
 fn a_retry_is_answered_with_the_grants_fence_and_a_full_ttl() {
     let stage = Stage::new();
     let fence = stage.acquire(&wish("a")).fence();
