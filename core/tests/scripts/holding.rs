@@ -294,12 +294,12 @@ fn inspect_tells_and_changes_nothing() {
 fn the_scripts_are_named_by_their_hash() {
     let stage = Stage::new();
     for script in [
-        crate::scripts::acquire(),
-        crate::scripts::poll(),
-        crate::scripts::release(),
-        crate::scripts::cancel(),
-        crate::scripts::extend(),
-        crate::scripts::inspect(),
+        scripts::acquire(),
+        scripts::poll(),
+        scripts::release(),
+        scripts::cancel(),
+        scripts::extend(),
+        scripts::inspect(),
     ] {
         let loaded = stage.call(redis::cmd("SCRIPT").arg("LOAD").arg(&script.source)).unwrap();
         assert_eq!(loaded, Value::BulkString(script.sha1.clone().into_bytes()));

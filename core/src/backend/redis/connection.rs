@@ -184,7 +184,7 @@ impl Link {
             };
             match result {
                 Err(error) if denied::is_unnamed(&error) => {
-                    Err(diagnose(&mut connection, call, error).await)
+                    Err(Box::pin(diagnose(&mut connection, call, error)).await)
                 }
                 result => result,
             }

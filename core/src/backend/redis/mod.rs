@@ -192,6 +192,24 @@ impl Core {
 
     /// The shared connection of the runtime that this is called on.
     async fn link_here(&self, by: Moment) -> Result<Link> {
+        match self.open_link_here()? {
+            Some(link) => Ok(link),
+            // Apart, so that the many calls that open nothing need no room for that.
+            None => Box::pin(self.opened_link_here(by)).await,
+        }
+    }
+
+    /// That connection, if it is open.
+    fn open_link_here(&self) -> Result<Option<Link>> {
+        let here = Handle::current().id();
+        if engine::handle()?.id() == here {
+            return Ok(self.engine.usable().map(|listening| listening.link));
+        }
+        let lines = self.mux.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(lines.get(&here).and_then(|line| line.usable()))
+    }
+
+    async fn opened_link_here(&self, by: Moment) -> Result<Link> {
         let here = Handle::current().id();
         if engine::handle()?.id() == here {
             return Ok(self.listening(by).await?.link);
