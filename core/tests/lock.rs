@@ -8,7 +8,7 @@ mod common;
 use std::time::Duration;
 
 use common::{Stage, eventually};
-use fencelock::{Client, ClientOptions, ErrorKind, LossReason};
+use fencelock::{Client, ClientOptions, ErrorKind, Lease, LossReason};
 
 async fn client(stage: &Stage) -> Client {
     Client::connect(&stage.url()).await.unwrap()
@@ -63,7 +63,7 @@ async fn many_leases_are_renewed_in_few_calls_and_one_that_is_gone_takes_no_othe
     assert_eq!(leases[7].lost().await, LossReason::Refused);
     // The error leaves it until its deadline; by then the others are renewed for the second time.
     assert_eq!(leases[8].lost().await, LossReason::Expired);
-    let lost: Vec<&str> = leases.iter().filter(|l| !l.is_held()).map(|l| l.name()).collect();
+    let lost: Vec<&str> = leases.iter().filter(|lease| !lease.is_held()).map(Lease::name).collect();
     assert_eq!(lost, ["l7", "l8"]);
     // Some 900 extensions, and a try each 0.3 s for the one that fails.
     let calls = stage.calls() - before;
