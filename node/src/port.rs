@@ -377,9 +377,9 @@ impl Turns for Rc<Inner> {
         while !rest.is_empty() || others.is_some() {
             let (now, later) = rest.split_at(rest.len().min(room));
             rest = later;
-            let count = self.put(now);
+            let arguments = (self.put(now), others.take());
             if let Ok(deliver) = self.deliver.borrow_back(&env) {
-                uv::call(env, deliver.raw(), (count, others.take()));
+                uv::call(env, deliver.raw(), arguments);
             }
         }
         if !over.is_empty() {

@@ -11,7 +11,7 @@ import {
     setLog,
     UnavailableError,
 } from "fencelock";
-import { client, eventually, serve, server, startServer } from "./server.mjs";
+import { aborted, client, eventually, onAbort, serve, server, startServer } from "./server.mjs";
 
 serve();
 
@@ -173,7 +173,7 @@ test("using gives what its body returned, and releases", async () => {
 test("using rejects at once when the lease is lost, and its signal tells the body", async () => {
     const told: unknown[] = [];
     const never = client.lock("h", { ttl: 100, renew: false }).using(async (lease) => {
-        lease.signal.addEventListener("abort", () => told.push(lease.signal.reason));
+        onAbort(lease.signal, () => told.push(lease.signal.reason));
         await new Promise(() => undefined);
     });
     await assert.rejects(never, (error) => {
@@ -223,7 +223,7 @@ test("await using releases the lease and closes the client", async () => {
     assert.deepEqual(told, [], "a release in the body is nothing to warn of");
     await assert.rejects(async () => {
         await using lease = await client.lock("j", { ttl: 60, renew: false }).acquire();
-        await new Promise((lost) => lease.signal.addEventListener("abort", lost));
+        await aborted(lease.signal);
     }, LockLostError);
 });
 
@@ -253,7 +253,7 @@ test("closing ends waits and leases", async () => {
     const waiting = own.lock("k").acquire();
     await eventually(async () => (await waiters("k")) === 1, "the waiter in line");
     const ended = assert.rejects(waiting, ClosedError);
-    const lost = new Promise((told) => lease.signal.addEventListener("abort", told));
+    const lost = aborted(lease.signal);
     await own.close();
     await Promise.all([ended, lost]);
     assert.equal(lease.lostReason(), "closed");

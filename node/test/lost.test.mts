@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { LockLostError } from "fencelock";
-import { client, eventually, serve, server } from "./server.mjs";
+import { aborted, client, eventually, onAbort, serve, server } from "./server.mjs";
 
 serve();
 
@@ -22,7 +22,7 @@ test("a lease that was lost while the loop was blocked is not held on the next s
     const lease = await client.lock("b", { ttl: 100, renew: false }).acquire();
     const { signal } = lease;
     let fired = 0;
-    signal.addEventListener("abort", () => {
+    onAbort(signal, () => {
         fired += 1;
     });
     block(150);
@@ -43,7 +43,7 @@ test("a signal fires by itself, once, with a LockLostError", async () => {
     const { signal } = lease;
     assert.equal(lease.signal, signal);
     // What the tests wait with does not touch the lease.
-    const reason = await new Promise((told) => signal.addEventListener("abort", () => told(signal.reason)));
+    const reason = await aborted(signal);
     assert.ok(reason instanceof LockLostError);
     assert.equal(lease.isHeld(), false);
     await assert.rejects(lease.release(), LockLostError);
@@ -52,7 +52,7 @@ test("a signal fires by itself, once, with a LockLostError", async () => {
 
 test("a lock that was deleted on the server is lost at the next renewal", async () => {
     const lease = await client.lock("d").acquire();
-    const lost = new Promise((told) => lease.signal.addEventListener("abort", told));
+    const lost = aborted(lease.signal);
     await server.ask("DEL d");
     await assert.rejects(lease.renew(), { name: "LockLostError", reason: "refused" });
     await lost;
@@ -60,7 +60,7 @@ test("a lock that was deleted on the server is lost at the next renewal", async 
 
 test("a lease is held for maxHold at most", async () => {
     const lease = await client.lock("e", { ttl: 300, maxHold: 100 }).acquire();
-    await new Promise((told) => lease.signal.addEventListener("abort", told));
+    await aborted(lease.signal);
     assert.equal(lease.lostReason(), "max_hold");
     assert.equal(lease.signal.reason.reason, "max_hold");
 });
@@ -70,7 +70,7 @@ test("a signal does not fire when its lease is released", async () => {
     const { signal } = lease;
     await lease.release();
     const later = await client.lock("f", { ttl: 60, renew: false }).acquire();
-    await new Promise((told) => later.signal.addEventListener("abort", told));
+    await aborted(later.signal);
     assert.equal(signal.aborted, false);
     assert.equal(lease.signal.aborted, false);
 });

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { connect, InvalidArgumentError, setLog } from "fencelock";
-import { client, serve, server } from "./server.mjs";
+import { aborted, client, serve, server } from "./server.mjs";
 
 serve();
 
@@ -117,7 +117,7 @@ test("the log goes to whom it is given", async () => {
     setLog(({ level, message, fields }) => records.push(`${level} ${message} ${fields.lock}`));
     try {
         const lease = await client.lock("d", { ttl: 60, renew: false }).acquire();
-        await new Promise((told) => lease.signal.addEventListener("abort", told));
+        await aborted(lease.signal);
         // Written before the signal was told, and so delivered before it.
         assert.deepEqual(records, ["warn lease lost d"]);
     } finally {

@@ -102,6 +102,20 @@ export interface Ran {
     took: number;
 }
 
+/** Calls back when a signal aborts, or at once: on a busy machine a short lease may be over before anybody listens. */
+export function onAbort(signal: AbortSignal, call: () => void): void {
+    if (signal.aborted) {
+        call();
+    } else {
+        signal.addEventListener("abort", call);
+    }
+}
+
+/** Waits until a signal aborts; its reason. */
+export function aborted(signal: AbortSignal): Promise<unknown> {
+    return new Promise((told) => onAbort(signal, () => told(signal.reason)));
+}
+
 /** Runs an ES module's text as a program of its own, in the package's folder; it has no URL but the one given. */
 export async function run(url: string, code: string, ...flags: string[]): Promise<Ran> {
     const begun = performance.now();
