@@ -11,7 +11,7 @@ from typing import Any
 
 from harness.entrant import Entrant
 from harness.figures import Panel, head, row
-from harness.measure import Measure
+from harness.measure import Measure, RoundLimits
 from harness.server import Server
 
 LIMIT_S = 300.0
@@ -29,9 +29,9 @@ class Load:
     ttl_s: float
 
     def time_s(self, least_s: float) -> float:
-        """Longer than a TTL, so that what is not renewed is lost, and whole thirds of it."""
+        """Whole thirds of a TTL; with the margin longer than one: what is not renewed is lost."""
         third = self.ttl_s / 3
-        return math.ceil(max(least_s, 1.25 * self.ttl_s) / third) * third
+        return max(3, math.ceil(least_s / third)) * third
 
 
 @dataclass(frozen=True)
@@ -64,9 +64,9 @@ class Keep(Measure[list[Kept]]):
         self._server = server
 
     def run(
-        self, entrants: Sequence[Entrant], rounds: int, seconds: float, dice: random.Random
+        self, entrants: Sequence[Entrant], rounds: RoundLimits, seconds: float, dice: random.Random
     ) -> None:
-        super().run(entrants, 1, seconds, dice)
+        super().run(entrants, RoundLimits(1, 1), seconds, dice)
 
     def takes(self, entrant: Entrant) -> bool:
         return super().takes(entrant) and not entrant.contender.local
