@@ -57,14 +57,14 @@ def arguments() -> argparse.Namespace:
     add("--handoffs", type=int, default=10, help="M2: per turn")
     pause = "M2: from waiting to the release, between so many ms"
     add("--pause", type=limits, default=(5.0, 30.0), metavar="LOW,HIGH", help=pause)
-    add("--section-s", type=float, default=0.8, help="M3: seconds per turn")
+    add("--section-s", type=float, default=0.6, help="M3: seconds per turn")
     add("--in-flight", type=int, default=1000, help="M4: locks at once")
     add("--sections", type=int, default=3, help="M4: of each lock, per turn")
     add("--waiters", type=int, default=200, help="M5: at once")
     default = [Load(10_000, 3), Load(100_000, 12)]
     kept = "M6: kept at once, and their TTL (default: 10000:3,100000:12)"
     add("--leases", type=loads, default=default, metavar="N:TTL_S,…", help=kept)
-    add("--keep-s", type=float, default=6, help="M6: for so many seconds at least")
+    add("--keep-s", type=float, default=4, help="M6: for so many seconds at least")
     add("--cycles", type=int, help="M7: so many, instead of what the time allows (30 s at most)")
     add("--quick", action="store_true", help="seconds instead of minutes")
     add("--spread", action="store_true", help="a contender's processes on all cores in turn")
@@ -159,7 +159,7 @@ def main() -> int:
         measure_all(measures, entrants, chosen, dice)
         for measure in measures:
             if isinstance(measure, InFlight):
-                calls = 50_000 if chosen.quick else 300_000
+                calls = 50_000 if chosen.quick else 200_000
                 measure.benchmark = pipelined(server.port, chosen.core, calls)
     finally:
         for entrant in entrants:

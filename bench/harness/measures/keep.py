@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import random
+import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from harness.entrant import Entrant
@@ -66,6 +67,7 @@ class Keep(Measure[list[Kept]]):
     def run(
         self, entrants: Sequence[Entrant], rounds: RoundLimits, seconds: float, dice: random.Random
     ) -> None:
+        time.sleep(SETTLE_S)
         super().run(entrants, RoundLimits(1, 1), seconds, dice)
 
     def takes(self, entrant: Entrant) -> bool:
@@ -73,11 +75,11 @@ class Keep(Measure[list[Kept]]):
 
     def turn(self, entrant: Entrant) -> list[Kept]:
         kept: list[Kept] = []
-        time.sleep(SETTLE_S)
+        most = int(entrant.one.features.get("leases", sys.maxsize))
         for load in self._loads:
-            kept.append(self._keep(entrant, load))
+            kept.append(self._keep(entrant, replace(load, leases=min(load.leases, most))))
             # Who loses some would lose more of more.
-            if kept[-1].lost:
+            if kept[-1].lost or load.leases >= most:
                 break
         return kept
 
@@ -90,6 +92,7 @@ class Keep(Measure[list[Kept]]):
         child = entrant.start(LIMIT_S)
         try:
             lock = f"{entrant.lock}:kept"
+            entrant.warm_up([child])
             child.ask(f"pair {lock} 100")
             resident, used, begun = child.resident_bytes(), server.memory_bytes(), time.monotonic()
             ms = round((time_s + MARGIN_S) * 1000)
@@ -145,14 +148,15 @@ class Keep(Measure[list[Kept]]):
             "server µs per lease and s", "client bytes per lease", "server bytes per lease",
             "connections", "script calls per s", "lost",
         )  # fmt: skip
-        for load in self._loads:
+        sizes = {int(size) for loads in figures.values() for size in loads if size.isdecimal()}
+        for size in sorted(sizes):
             for name, loads in figures.items():
-                kept = loads.get(str(load.leases))
+                kept = loads.get(str(size))
                 if kept:
                     cells = [
                         name,
-                        f"{load.leases:,}",
-                        f"{load.ttl_s:g}",
+                        f"{size:,}",
+                        f"{kept['ttl_s']:g}",
                         f"{kept['client_us']:.2f}",
                         f"{kept['server_us']:.2f}",
                         f"{kept['client_bytes']:.0f}",

@@ -1,11 +1,10 @@
 import com.sun.management.OperatingSystemMXBean;
 import java.lang.management.ManagementFactory;
-import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HashMap;
-import java.util.List;
 import java.util.Map;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionException;
 import java.util.concurrent.CompletionStage;
 import java.util.concurrent.locks.LockSupport;
 import java.util.function.Function;
@@ -175,7 +174,7 @@ final class RedissonPeer implements AutoCloseable {
         kept = new RLock[leases];
         Arrays.setAll(kept, i -> client.getLock(name + ":" + i));
         long owner = Thread.currentThread().getId();
-        inParts(List.of(kept), lock -> lock.lockAsync(owner));
+        inParts(kept, lock -> lock.lockAsync(owner));
     }
 
     /** After so many ms: that time and the processor time in it in ns, and how many were lost. */
@@ -187,25 +186,26 @@ final class RedissonPeer implements AutoCloseable {
         long wall = now() - start;
         busy = process.getProcessCpuTime() - busy;
         long owner = Thread.currentThread().getId();
-        List<Boolean> held = inParts(List.of(kept), lock -> lock.isHeldByThreadAsync(owner));
-        List<RLock> living = new ArrayList<>();
-        for (int i = 0; i < kept.length; i++) {
-            if (held.get(i)) {
-                living.add(kept[i]);
-            }
-        }
-        inParts(living, lock -> lock.unlockAsync(owner));
-        return new long[] {wall, busy, kept.length - living.size()};
+        return new long[] {wall, busy, inParts(kept, lock -> lock.unlockAsync(owner))};
     }
 
-    private static <T> List<T> inParts(List<RLock> locks, Function<RLock, RFuture<T>> call) {
-        List<T> answers = new ArrayList<>(locks.size());
-        for (int first = 0; first < locks.size(); first += AT_ONCE) {
-            List<RLock> part = locks.subList(first, Math.min(first + AT_ONCE, locks.size()));
-            List<RFuture<T>> calls = part.stream().map(call).toList();
-            calls.forEach(one -> answers.add(one.toCompletableFuture().join()));
+    /** How many of the calls were refused because the lock was lost. */
+    private static long inParts(RLock[] locks, Function<RLock, RFuture<Void>> call) {
+        long lost = 0;
+        for (int first = 0; first < locks.length; first += AT_ONCE) {
+            RLock[] part = Arrays.copyOfRange(locks, first, Math.min(first + AT_ONCE, locks.length));
+            for (RFuture<Void> one : Arrays.stream(part).map(call).toList()) {
+                try {
+                    one.toCompletableFuture().join();
+                } catch (CompletionException failure) {
+                    if (!(failure.getCause() instanceof IllegalMonitorStateException)) {
+                        throw failure;
+                    }
+                    lost++;
+                }
+            }
         }
-        return answers;
+        return lost;
     }
 
     /** CLOCK_MONOTONIC: HotSpot's clock on Linux, and without an offset. */
