@@ -14,7 +14,7 @@ from typing import Any
 from harness.child import Failed
 from harness.contenders import CONTENDERS, YARDSTICKS, Contender, build, not_installed
 from harness.entrant import Entrant, enter
-from harness.measure import Measure
+from harness.measure import Measure, RoundLimits
 from harness.measures.crowd import OneCrowd
 from harness.measures.cycles import Cycles
 from harness.measures.flight import InFlight
@@ -51,20 +51,20 @@ def arguments() -> argparse.Namespace:
     add = parser.add_argument
     add("--only", type=names, help=f"some of: {known} ({always} always run)")
     add("--measure", type=names, default=MEASURES, help=",".join(MEASURES))
-    add("--minutes", type=float, default=13.0, help="for all measures together, about")
-    add("--rounds", type=int, default=60, help="at most, if the time is enough; at least two")
+    add("--minutes", type=float, default=12.0, help="for all measures together, about")
+    add("--rounds", type=int, default=60, help="at most, if the time is enough; at least five")
     add("--pairs", type=int, default=500, help="M1: per turn")
     add("--handoffs", type=int, default=10, help="M2: per turn")
     pause = "M2: from waiting to the release, between so many ms"
     add("--pause", type=limits, default=(5.0, 30.0), metavar="LOW,HIGH", help=pause)
-    add("--section-s", type=float, default=1.5, help="M3: seconds per turn")
+    add("--section-s", type=float, default=0.6, help="M3: seconds per turn")
     add("--in-flight", type=int, default=1000, help="M4: locks at once")
     add("--sections", type=int, default=3, help="M4: of each lock, per turn")
     add("--waiters", type=int, default=200, help="M5: at once")
     default = [Load(10_000, 3), Load(100_000, 12)]
     kept = "M6: kept at once, and their TTL (default: 10000:3,100000:12)"
     add("--leases", type=loads, default=default, metavar="N:TTL_S,…", help=kept)
-    add("--keep-s", type=float, default=6, help="M6: for so many seconds at least")
+    add("--keep-s", type=float, default=4, help="M6: for so many seconds at least")
     add("--cycles", type=int, help="M7: so many, instead of what the time allows (30 s at most)")
     add("--quick", action="store_true", help="seconds instead of minutes")
     add("--spread", action="store_true", help="a contender's processes on all cores in turn")
@@ -76,6 +76,8 @@ def arguments() -> argparse.Namespace:
     if chosen.quick:
         chosen.minutes, chosen.pairs, chosen.handoffs, chosen.section_s = 0.5, 200, 5, 0.5
         chosen.leases, chosen.keep_s, chosen.waiters = [Load(1000, 3)], 3, 50
+    least = 2 if chosen.quick else 5
+    chosen.rounds = RoundLimits(min(least, chosen.rounds), chosen.rounds)
     if unknown := set(chosen.measure) - set(MEASURES):
         parser.error(f"no such measure: {', '.join(sorted(unknown))}")
     if unknown := set(chosen.only or ()) - {c.name for c in CONTENDERS}:
@@ -128,7 +130,10 @@ def measure_all(
         seconds = max(0.0, end - time.monotonic()) * share
         about = f"measuring {measure.key.upper()}, {measure.name}: about {seconds:.0f} s"
         print(about, file=sys.stderr)
+        begun = time.monotonic()
         measure.run(entrants, chosen.rounds, seconds, dice)
+        rounds = max(map(len, measure.turns.values()), default=0)
+        print(f"took {time.monotonic() - begun:.0f} s, rounds: {rounds}", file=sys.stderr)
 
 
 def main() -> int:
@@ -154,7 +159,7 @@ def main() -> int:
         measure_all(measures, entrants, chosen, dice)
         for measure in measures:
             if isinstance(measure, InFlight):
-                calls = 50_000 if chosen.quick else 300_000
+                calls = 50_000 if chosen.quick else 200_000
                 measure.benchmark = pipelined(server.port, chosen.core, calls)
     finally:
         for entrant in entrants:

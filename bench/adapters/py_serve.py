@@ -20,6 +20,8 @@ class Keep(Generic[Held]):
 
     take: Callable[[str, float], Held]
     is_held: Callable[[Held], bool]
+    most: int | None = None
+    """How many it can keep at all, about."""
 
 
 def now_ns() -> int:
@@ -62,7 +64,8 @@ def serve(
     for line in sys.stdin:
         match line.split():
             case ["hello"]:
-                say(f"ok name={name} ops={ops} poll_ms={poll_ms}")
+                most = f" leases={keep.most}" if keep and keep.most else ""
+                say(f"ok name={name} ops={ops} poll_ms={poll_ms}{most}")
             case ["pair", lock, count]:
                 samples = []
                 for _ in range(int(count)):

@@ -12,6 +12,9 @@ from pathlib import Path
 
 from harness import pinned
 
+# Six of them at once, on cores that others may be busy on.
+WARM_LIMIT_S = 300.0
+
 
 class Failed(Exception):
     """A contender did not answer as it should; the others go on."""
@@ -20,6 +23,7 @@ class Failed(Exception):
 class Child:
     def __init__(self, command: Sequence[str], core: int, limit_s: float = 60.0) -> None:
         self._limit_s = limit_s
+        self._core = core
         # A file, not a pipe: nobody reads it before the end, and a full pipe would block.
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115
         self._buffer = b""
@@ -32,6 +36,15 @@ class Child:
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._output, selectors.EVENT_READ)
         self.features = dict(word.split("=", 1) for word in self.ask("hello"))
+
+    def begin_to_warm_up(self, lock: str) -> None:
+        """Nothing is measured meanwhile, so it may use all cores."""
+        pinned.move(self._process.pid, pinned.ALLOWED)
+        self.send(f"warm {lock}")
+
+    def warmed_up(self) -> None:
+        self.answer(limit_s=WARM_LIMIT_S)
+        pinned.move(self._process.pid, {self._core})
 
     def resident_bytes(self) -> int:
         """What of its memory is in the machine's."""
@@ -54,8 +67,8 @@ class Child:
         except BrokenPipeError as error:
             raise self._failure("ended") from error
 
-    def answer(self, first: str = "ok") -> list[str]:
-        line = self._line()
+    def answer(self, first: str = "ok", limit_s: float | None = None) -> list[str]:
+        line = self._line(limit_s or self._limit_s)
         words = line.split()
         if not words or words[0] != first:
             raise self._failure(f"answered {line!r}")
@@ -74,11 +87,11 @@ class Child:
             self._output.close()
             self._errors.close()
 
-    def _line(self) -> str:
-        give_up = time.monotonic() + self._limit_s
+    def _line(self, limit_s: float) -> str:
+        give_up = time.monotonic() + limit_s
         while b"\n" not in self._buffer:
             if not self._selector.select(give_up - time.monotonic()):
-                raise self._failure(f"gave no answer within {self._limit_s:.0f} s")
+                raise self._failure(f"gave no answer within {limit_s:.0f} s")
             data = os.read(self._output.fileno(), 1 << 16)
             if not data:
                 raise self._failure("ended")

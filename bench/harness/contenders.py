@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import shlex
-import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+
+from harness.tools import Tool, parse
 
 BENCH = Path(__file__).resolve().parent.parent
 ROOT = BENCH.parent
@@ -33,8 +34,7 @@ class Contender:
     build: list[str] | None = None
     local: bool = False
     """Whether it locks in a file, and not on the server."""
-    needs: tuple[str, ...] = ()
-    """Programs that setup does not install."""
+    needs: tuple[Tool, ...] = ()
 
     @property
     def kind(self) -> str:
@@ -92,16 +92,19 @@ def _rslock(about: str) -> Contender:
 
 
 def _go(name: str, about: str) -> Contender:
-    program = OUT / "go-peers"
+    program, folder = OUT / "go-peers", BENCH / "adapters/go"
     build = ["env", "GOTOOLCHAIN=local", "GOFLAGS=-mod=readonly", "go", "build"]
-    build += ["-C", str(BENCH / "adapters/go"), "-o", str(program), "."]
-    return Contender(name, about, [str(program), name], build, needs=("go",))
+    build += ["-C", str(folder), "-o", str(program), "."]
+    asked = (folder / "go.mod").read_text().partition("\ngo ")[2].splitlines()[0]
+    go = Tool("go", ("env", "GOVERSION"), parse(asked))
+    return Contender(name, about, [str(program), name], build, needs=(go,))
 
 
 def _java(name: str, about: str, main: str) -> Contender:
     build = ["mvn", "--quiet", "--batch-mode", "--file", str(BENCH / "adapters/java"), "compile"]
     command = ["java", "-cp", f"{OUT}/java/classes:{OUT}/java/lib/*", main]
-    return Contender(name, about, command, build, needs=("java", "mvn"))
+    jdk = Tool("javac", ("--version",), (17,))
+    return Contender(name, about, command, build, needs=(jdk, Tool("mvn")))
 
 
 def _local(name: str, about: str, same: Contender) -> Contender:
@@ -137,7 +140,7 @@ CONTENDERS = [
     _rslock("Rust on Tokio, rslock, one server; not renewed"),
     _go("redsync", "Go, redsync on go-redis, one server; not renewed"),
     _go("redislock", "Go, bsm/redislock on go-redis, asked each 100 ms; not renewed"),
-    _java("redisson", "Java, Redisson's RLock: lock(), renewed by its watchdog", "RedissonPeer"),
+    _java("redisson", "Java, Redisson's RLock: lock(), renewed by its watchdog", "Serve"),
     _local("fencelock-rust-file", "ours, fencelock::blocking, embedded", _rust("blocking", "")),
     _local("fencelock-python-file", "ours, Python, embedded", _python("", "", "fencelock_py.py")),
     _local("filelock", "filelock's FileLock: flock", _python("", "", "filelock_py.py")),
@@ -147,12 +150,8 @@ CONTENDERS = [
 
 def not_installed(chosen: list[Contender]) -> dict[str, str]:
     """Whose toolchain this machine lacks. That is no failure of the run."""
-    lacking = {c.name: [p for p in c.needs if shutil.which(p) is None] for c in chosen}
-    return {
-        name: ", ".join(f"{program} is not installed" for program in programs)
-        for name, programs in lacking.items()
-        if programs
-    }
+    lacks = {c.name: [lack for tool in c.needs if (lack := tool.lack())] for c in chosen}
+    return {name: ", ".join(reasons) for name, reasons in lacks.items() if reasons}
 
 
 def build(chosen: list[Contender]) -> dict[str, str]:

@@ -46,8 +46,18 @@ class Entrant:
         return Child(self.command, self.cores[len(self.children) % len(self.cores)], limit_s)
 
     def grow(self, processes: int) -> None:
+        before = len(self.children)
         while len(self.children) < processes:
             self.children.append(self.start())
+        self.warm_up(self.children[before:])
+
+    def warm_up(self, children: Sequence[Child]) -> None:
+        """All at once, since part of it is waiting."""
+        if self.can("warm"):
+            for child in children:
+                child.begin_to_warm_up(f"{self.lock}:warm")
+            for child in children:
+                child.warmed_up()
 
     def shrink(self, processes: int) -> None:
         while len(self.children) > processes:

@@ -6,14 +6,19 @@ import random
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 from harness.child import Failed
 from harness.entrant import Entrant
 from harness.figures import Panel
 
 Turn = TypeVar("Turn")
-LEAST_ROUNDS = 2
+
+
+class RoundLimits(NamedTuple):
+    least: int
+    """Whatever time they take."""
+    most: int
 
 
 class Measure(ABC, Generic[Turn]):
@@ -51,16 +56,16 @@ class Measure(ABC, Generic[Turn]):
         return entrant.can(self.operation)
 
     def run(
-        self, entrants: Sequence[Entrant], rounds: int, seconds: float, dice: random.Random
+        self, entrants: Sequence[Entrant], rounds: RoundLimits, seconds: float, dice: random.Random
     ) -> None:
         """Each takes a short turn per round, in a new order, so that noise hits all alike.
 
-        Begins no round when the time is over, but for the first two.
+        Begins no round when the time is over, but for the least number of them.
         """
         order = [entrant for entrant in entrants if self.takes(entrant)]
         end = time.monotonic() + seconds
-        for number in range(rounds):
-            if number >= LEAST_ROUNDS and time.monotonic() >= end:
+        for number in range(rounds.most):
+            if number >= rounds.least and time.monotonic() >= end:
                 break
             dice.shuffle(order)
             for entrant in order:

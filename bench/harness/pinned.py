@@ -6,10 +6,14 @@ import ctypes
 import os
 import signal
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import IO
 
 PR_SET_PDEATHSIG = 1
+# Asked at the start: the runner itself keeps off the measured core later.
+ALLOWED = frozenset(os.sched_getaffinity(0))
 
 
 def _before_exec(core: int) -> Callable[[], None]:
@@ -36,3 +40,10 @@ def start(
         # Safe here: the runner has one thread.
         preexec_fn=_before_exec(core),
     )
+
+
+def move(pid: int, cores: Collection[int]) -> None:
+    """All threads of a process that runs already; those that they start inherit it."""
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        with suppress(ProcessLookupError):
+            os.sched_setaffinity(int(thread.name), cores)

@@ -17,9 +17,11 @@ func newRedislock(farEnd context.Context, client *redis.Client) contender {
 	return contender{
 		name:   "redislock",
 		pollMs: int(pause.Milliseconds()),
-		acquire: func(name string) (release, error) {
-			lock, err := locks.Obtain(farEnd, name, ttl, options)
-			return func() error { return lock.Release(farEnd) }, err
+		describe: func(name string) lock {
+			return func() (release, error) {
+				held, err := locks.Obtain(farEnd, name, ttl, options)
+				return func() error { return held.Release(farEnd) }, err
+			}
 		},
 	}
 }

@@ -2,33 +2,43 @@ package main
 
 import (
 	"bufio"
-	"errors"
 	"fmt"
 	"os"
 	"strconv"
 	"strings"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 const ttl = 10 * time.Second
 
 type release func() error
 
-// A contender acquires by name and waits without limit.
+// A lock is acquired by calling it, which waits without limit.
+type lock func() (release, error)
+
 type contender struct {
-	name    string
-	pollMs  int
-	acquire func(name string) (release, error)
+	name   string
+	pollMs int
+	// describe makes a lock of this name, for one goroutine at a time.
+	describe func(name string) lock
+}
+
+type server struct {
+	who   contender
+	known map[string]lock
+	held  map[string]release
 }
 
 // serve answers the runner until it closes our standard input.
 func serve(who contender) error {
-	held := map[string]release{}
+	s := server{who, map[string]lock{}, map[string]release{}}
 	requests := bufio.NewScanner(os.Stdin)
 	for requests.Scan() {
-		answer, err := who.answer(strings.Fields(requests.Text()), held)
+		words := strings.Fields(requests.Text())
+		if len(words) == 0 {
+			continue
+		}
+		answer, err := s.answer(words)
 		if err != nil {
 			return err
 		}
@@ -37,95 +47,71 @@ func serve(who contender) error {
 	return requests.Err()
 }
 
-func (who contender) answer(words []string, held map[string]release) (string, error) {
-	switch {
-	case len(words) == 1 && words[0] == "hello":
-		return fmt.Sprintf("ok name=%s ops=pair,handoff,flight poll_ms=%d", who.name, who.pollMs), nil
-	case len(words) == 3 && words[0] == "pair":
-		return who.pairs(words[1], words[2])
-	case len(words) == 4 && words[0] == "flight":
-		return who.flight(words[1], words[2], words[3])
-	case len(words) == 2 && words[0] == "hold":
-		free, err := who.acquire(words[1])
-		held[words[1]] = free
-		return "ok", err
-	case len(words) == 2 && words[0] == "wait":
-		fmt.Println("waiting")
-		free, err := who.acquire(words[1])
-		acquired := now()
-		held[words[1]] = free
-		return fmt.Sprintf("ok %d", acquired), err
-	case len(words) == 2 && words[0] == "free" && held[words[1]] != nil:
-		free := held[words[1]]
-		delete(held, words[1])
-		start := now()
-		err := free()
-		return fmt.Sprintf("ok %d", start), err
+// described gives the lock of a name, the same one each time.
+func (s *server) described(name string) lock {
+	if s.known[name] == nil {
+		s.known[name] = s.who.describe(name)
+	}
+	return s.known[name]
+}
+
+func (s *server) answer(words []string) (string, error) {
+	if len(words) == 1 && words[0] == "hello" {
+		const ops = "pair,handoff,loop,flight,cycle,crowd"
+		return fmt.Sprintf("ok name=%s ops=%s poll_ms=%d", s.who.name, ops, s.who.pollMs), nil
+	}
+	if len(words) > 1 {
+		numbers, err := parse(words[2:])
+		if err != nil {
+			return "", err
+		}
+		name := words[1]
+		switch request := words[0]; {
+		case request == "pair" && len(numbers) == 1:
+			return pairs(s.described(name), numbers[0])
+		case request == "cycle" && len(numbers) == 1:
+			return cycles(s.described(name), numbers[0])
+		case request == "loop" && len(numbers) == 2:
+			hold := time.Duration(numbers[1]) * time.Microsecond
+			return loop(s.described(name), numbers[0], hold)
+		case request == "crowd" && len(numbers) == 1:
+			return s.crowd(name, numbers[0])
+		case request == "flight" && len(numbers) == 2:
+			return s.flight(name, numbers[0], numbers[1])
+		case request == "hold" && len(numbers) == 0:
+			_, err := s.hold(name)
+			return "ok", err
+		case request == "wait" && len(numbers) == 0:
+			fmt.Println("waiting")
+			acquired, err := s.hold(name)
+			return fmt.Sprintf("ok %d", acquired), err
+		case request == "free" && s.held[name] != nil:
+			free := s.held[name]
+			delete(s.held, name)
+			start := now()
+			err := free()
+			return fmt.Sprintf("ok %d", start), err
+		}
 	}
 	return "err not understood: " + strings.Join(words, " "), nil
 }
 
-func (who contender) section(lock string) error {
-	free, err := who.acquire(lock)
-	if err != nil {
-		return err
-	}
-	return free()
-}
-
-func (who contender) pairs(lock, count string) (string, error) {
-	pairs, err := strconv.Atoi(count)
-	if err != nil {
-		return "", err
-	}
-	samples := make([]time.Duration, pairs)
-	for i := range samples {
-		start := time.Now()
-		if err := who.section(lock); err != nil {
-			return "", err
+func parse(words []string) ([]int64, error) {
+	numbers := make([]int64, len(words))
+	for i, word := range words {
+		number, err := strconv.ParseInt(word, 10, 64)
+		if err != nil {
+			return nil, err
 		}
-		samples[i] = time.Since(start)
+		numbers[i] = number
 	}
-	answer := []byte("ok")
-	for _, took := range samples {
-		answer = strconv.AppendInt(append(answer, ' '), took.Nanoseconds(), 10)
-	}
-	return string(answer), nil
+	return numbers, nil
 }
 
-// flight runs so many goroutines at once, each with a lock of its own.
-func (who contender) flight(lock, tasks, count string) (string, error) {
-	running, err := strconv.Atoi(tasks)
-	if err != nil {
-		return "", err
-	}
-	sections, err := strconv.Atoi(count)
-	if err != nil {
-		return "", err
-	}
-	failures := make(chan error, running)
-	start := time.Now()
-	for number := range running {
-		name := fmt.Sprintf("%s:%d", lock, number)
-		go func() {
-			var failure error
-			for range sections {
-				failure = errors.Join(failure, who.section(name))
-			}
-			failures <- failure
-		}()
-	}
-	for range running {
-		err = errors.Join(err, <-failures)
-	}
-	return fmt.Sprintf("ok %d", time.Since(start).Nanoseconds()), err
-}
-
-// now is CLOCK_MONOTONIC, which all processes share; time.Now does not give its number.
-func now() int64 {
-	var clock unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &clock); err != nil {
-		panic(err)
-	}
-	return clock.Nano()
+// hold acquires and keeps; when acquire had returned.
+func (s *server) hold(name string) (int64, error) {
+	free, err := s.described(name)()
+	acquired := now()
+	s.held[name] = free
+	return acquired, err
 }

@@ -6,7 +6,7 @@ import { described, serve, url } from "./serve.mjs";
 
 const redis = new Redis(url);
 const adapter = new IoredisAdapter(redis);
-const lock = described((key) => createLock({ adapter, key, ttl: 10_000, retryAttempts: 100 }));
+const lock = described((key) => createLock({ adapter, key, ttl: 10_000, retryAttempts: 10_000 }));
 
 await serve(
     "redlock-universal",

@@ -29,7 +29,7 @@ class OneCrowd(Measure[Crowd]):
     key = "m5"
     name = "many waiters on one lock"
     operation = "crowd"
-    minutes = 1.5
+    minutes = 2.5
 
     def __init__(self, waiters: int, server: Server) -> None:
         super().__init__()

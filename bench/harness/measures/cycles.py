@@ -11,7 +11,7 @@ from typing import Any
 from harness.child import Child
 from harness.entrant import Entrant
 from harness.figures import Panel, head, row
-from harness.measure import Measure
+from harness.measure import Measure, RoundLimits
 
 # For a turn: the figures come from the number of cycles, not from the time.
 LEAST_S, LONGEST_S = 1.0, 30.0
@@ -42,7 +42,7 @@ class Cycles(Measure[Growth]):
     key = "m7"
     name = "memory and descriptors after many cycles"
     operation = "cycle"
-    minutes = 2
+    minutes = 1
 
     def __init__(self, cycles: int | None) -> None:
         super().__init__()
@@ -50,15 +50,16 @@ class Cycles(Measure[Growth]):
         self._seconds = LONGEST_S
 
     def run(
-        self, entrants: Sequence[Entrant], rounds: int, seconds: float, dice: random.Random
+        self, entrants: Sequence[Entrant], rounds: RoundLimits, seconds: float, dice: random.Random
     ) -> None:
         able = sum(self.takes(entrant) for entrant in entrants)
         self._seconds = min(LONGEST_S, max(LEAST_S, seconds / max(1, able)))
-        super().run(entrants, 1, seconds, dice)
+        super().run(entrants, RoundLimits(1, 1), seconds, dice)
 
     def turn(self, entrant: Entrant) -> Growth:
         child = entrant.start()
         try:
+            entrant.warm_up([child])
             return self._watch(child, entrant.lock)
         finally:
             child.stop()

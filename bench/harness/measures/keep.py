@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 import random
+import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from harness.entrant import Entrant
 from harness.figures import Panel, head, row
-from harness.measure import Measure
+from harness.measure import Measure, RoundLimits
 from harness.server import Server
 
 LIMIT_S = 300.0
@@ -29,9 +30,9 @@ class Load:
     ttl_s: float
 
     def time_s(self, least_s: float) -> float:
-        """Longer than a TTL, so that what is not renewed is lost, and whole thirds of it."""
+        """Whole thirds of a TTL; with the margin longer than one: what is not renewed is lost."""
         third = self.ttl_s / 3
-        return math.ceil(max(least_s, 1.25 * self.ttl_s) / third) * third
+        return max(3, math.ceil(least_s / third)) * third
 
 
 @dataclass(frozen=True)
@@ -64,20 +65,21 @@ class Keep(Measure[list[Kept]]):
         self._server = server
 
     def run(
-        self, entrants: Sequence[Entrant], rounds: int, seconds: float, dice: random.Random
+        self, entrants: Sequence[Entrant], rounds: RoundLimits, seconds: float, dice: random.Random
     ) -> None:
-        super().run(entrants, 1, seconds, dice)
+        time.sleep(SETTLE_S)
+        super().run(entrants, RoundLimits(1, 1), seconds, dice)
 
     def takes(self, entrant: Entrant) -> bool:
         return super().takes(entrant) and not entrant.contender.local
 
     def turn(self, entrant: Entrant) -> list[Kept]:
         kept: list[Kept] = []
-        time.sleep(SETTLE_S)
+        most = int(entrant.one.features.get("leases", sys.maxsize))
         for load in self._loads:
-            kept.append(self._keep(entrant, load))
+            kept.append(self._keep(entrant, replace(load, leases=min(load.leases, most))))
             # Who loses some would lose more of more.
-            if kept[-1].lost:
+            if kept[-1].lost or load.leases >= most:
                 break
         return kept
 
@@ -90,6 +92,7 @@ class Keep(Measure[list[Kept]]):
         child = entrant.start(LIMIT_S)
         try:
             lock = f"{entrant.lock}:kept"
+            entrant.warm_up([child])
             child.ask(f"pair {lock} 100")
             resident, used, begun = child.resident_bytes(), server.memory_bytes(), time.monotonic()
             ms = round((time_s + MARGIN_S) * 1000)
@@ -145,14 +148,15 @@ class Keep(Measure[list[Kept]]):
             "server µs per lease and s", "client bytes per lease", "server bytes per lease",
             "connections", "script calls per s", "lost",
         )  # fmt: skip
-        for load in self._loads:
+        sizes = {int(size) for loads in figures.values() for size in loads if size.isdecimal()}
+        for size in sorted(sizes):
             for name, loads in figures.items():
-                kept = loads.get(str(load.leases))
+                kept = loads.get(str(size))
                 if kept:
                     cells = [
                         name,
-                        f"{load.leases:,}",
-                        f"{load.ttl_s:g}",
+                        f"{size:,}",
+                        f"{kept['ttl_s']:g}",
                         f"{kept['client_us']:.2f}",
                         f"{kept['server_us']:.2f}",
                         f"{kept['client_bytes']:.0f}",

@@ -14,7 +14,7 @@ class Pair(Measure[list[int]]):
     key = "m1"
     name = "an uncontended pair (acquire and release)"
     operation = "pair"
-    minutes = 1.5
+    minutes = 0.5
 
     def __init__(self, pairs: int) -> None:
         super().__init__()

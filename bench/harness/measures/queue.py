@@ -12,14 +12,14 @@ from typing import Any
 from harness.contenders import PUSH
 from harness.entrant import Entrant
 from harness.figures import Panel, head, percentile, ratio, ratio_cell, row
-from harness.measure import Measure
+from harness.measure import Measure, RoundLimits
 from harness.sections import Section, jain, overlaps, parse
 from harness.server import Counts, Server
 
 PROCESSES = 8
 HOLD_US = 1000
 # Until all are under way; what happens before does not count.
-WARM_UP_S = 0.3
+WARM_UP_S = 0.2
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class OneLock(Measure[Queue]):
     key = "m3"
     name = f"{PROCESSES} processes, one lock, sections of {HOLD_US / 1000:g} ms"
     operation = "loop"
-    minutes = 3.5
+    minutes = 4
 
     def __init__(self, seconds: float, server: Server) -> None:
         super().__init__()
@@ -47,7 +47,7 @@ class OneLock(Measure[Queue]):
         self._server = server
 
     def run(
-        self, entrants: Sequence[Entrant], rounds: int, seconds: float, dice: random.Random
+        self, entrants: Sequence[Entrant], rounds: RoundLimits, seconds: float, dice: random.Random
     ) -> None:
         try:
             super().run(entrants, rounds, seconds, dice)

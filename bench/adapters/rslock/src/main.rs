@@ -27,10 +27,38 @@ struct Peer {
     held: HashMap<String, LockGuard>,
 }
 
+/// When acquire was called, when it returned, and when release was called.
+type Section = [i64; 3];
+
 /// `CLOCK_MONOTONIC`, which all processes share; `std::time::Instant` does not give its number.
 fn now() -> i64 {
     let time = clock_gettime(ClockId::Monotonic);
     time.tv_sec * 1_000_000_000 + time.tv_nsec
+}
+
+async fn section(
+    locks: &LockManager,
+    lock: &str,
+    hold: Duration,
+) -> std::result::Result<Section, LockError> {
+    let requested = now();
+    let guard = locks.acquire(lock, TTL).await?;
+    let acquired = now();
+    if !hold.is_zero() {
+        // Not Tokio's, whose timers count in whole milliseconds.
+        std::thread::sleep(hold);
+    }
+    let released = now();
+    guard.release().await;
+    Ok([requested, acquired, released])
+}
+
+fn say_all(out: &mut impl Write, numbers: &[i64]) -> io::Result<()> {
+    write!(out, "ok")?;
+    for number in numbers {
+        write!(out, " {number}")?;
+    }
+    writeln!(out)
 }
 
 impl Peer {
@@ -62,6 +90,42 @@ impl Peer {
             }
             Ok(samples)
         })
+    }
+
+    fn cycle(&self, lock: &str, count: usize) -> Result<i64> {
+        let (locks, lock) = (self.locks.clone(), lock.to_owned());
+        self.on_worker(async move {
+            let start = now();
+            for _ in 0..count {
+                locks.acquire(lock.as_str(), TTL).await?.release().await;
+            }
+            Ok(now() - start)
+        })
+    }
+
+    /// One section after the other, until this moment.
+    fn sections(&self, lock: &str, until: i64, hold: Duration) -> Result<Vec<Section>> {
+        let (locks, lock) = (self.locks.clone(), lock.to_owned());
+        self.on_worker(async move {
+            let mut done = Vec::new();
+            while now() < until {
+                done.push(section(&locks, &lock, hold).await?);
+            }
+            Ok(done)
+        })
+    }
+
+    /// So many waiters at once for one lock, each for one section.
+    fn crowd(&self, lock: &str, waiters: usize, out: &mut impl Write) -> Result<Vec<Section>> {
+        let running: Vec<_> = (0..waiters)
+            .map(|_| {
+                let (locks, lock) = (self.locks.clone(), lock.to_owned());
+                self.runtime.spawn(async move { section(&locks, &lock, Duration::ZERO).await })
+            })
+            .collect();
+        writeln!(out, "waiting")?;
+        out.flush()?;
+        running.into_iter().map(|one| Ok(self.runtime.block_on(one)??)).collect()
     }
 
     fn flight(&self, lock: &str, tasks: usize, sections: usize) -> Result<i64> {
@@ -116,14 +180,20 @@ fn main() -> Result<()> {
         let line = line?;
         match line.split_whitespace().collect::<Vec<_>>()[..] {
             ["hello"] => {
-                writeln!(out, "ok name=rslock ops=pair,handoff,flight poll_ms={POLL_MS}")?;
+                let ops = "pair,handoff,loop,flight,cycle,crowd";
+                writeln!(out, "ok name=rslock ops={ops} poll_ms={POLL_MS}")?;
             }
             ["pair", lock, count] => {
-                write!(out, "ok")?;
-                for nanos in peer.pairs(lock, count.parse()?)? {
-                    write!(out, " {nanos}")?;
-                }
-                writeln!(out)?;
+                say_all(&mut out, &peer.pairs(lock, count.parse()?)?)?;
+            }
+            ["cycle", lock, count] => writeln!(out, "ok {}", peer.cycle(lock, count.parse()?)?)?,
+            ["loop", lock, until, hold_us] => {
+                let hold = Duration::from_micros(hold_us.parse()?);
+                say_all(&mut out, peer.sections(lock, until.parse()?, hold)?.as_flattened())?;
+            }
+            ["crowd", lock, waiters] => {
+                let sections = peer.crowd(lock, waiters.parse()?, &mut out)?;
+                say_all(&mut out, sections.as_flattened())?;
             }
             ["flight", lock, tasks, sections] => {
                 writeln!(out, "ok {}", peer.flight(lock, tasks.parse()?, sections.parse()?)?)?;

@@ -1,100 +1,77 @@
 import java.io.BufferedReader;
 import java.io.IOException;
 import java.io.InputStreamReader;
-import java.util.concurrent.CompletableFuture;
-import java.util.concurrent.CompletionStage;
-import java.util.function.Function;
-import org.redisson.api.RLock;
+import java.util.Arrays;
+import java.util.stream.Collectors;
 
-/** The adapter's side of the line protocol (bench/README.md), for Redisson's locks. */
-final class Serve {
-    private final Function<String, RLock> described;
+/** The adapter's side of the line protocol (bench/README.md). */
+public final class Serve {
+    private final RedissonPeer peer;
 
-    /** {@code described} gives the lock of a name, the same one each time. */
-    Serve(Function<String, RLock> described) {
-        this.described = described;
+    private Serve(RedissonPeer peer) {
+        this.peer = peer;
+    }
+
+    /** The server's URL is the only argument. */
+    public static void main(String[] arguments) throws Exception {
+        // Closed after an error, too: its threads would go on, and the runner wait for an answer.
+        try (RedissonPeer peer = new RedissonPeer(arguments[0])) {
+            new Serve(peer).run();
+        }
     }
 
     /** Answers the runner until it closes our standard input. */
-    void run() throws IOException {
+    private void run() throws Exception {
         BufferedReader requests = new BufferedReader(new InputStreamReader(System.in));
         for (String line = requests.readLine(); line != null; line = requests.readLine()) {
             System.out.println(answer(line.strip().split(" ")));
         }
     }
 
-    private String answer(String[] words) {
+    private String answer(String[] words) throws Exception {
+        long[] numbers = Arrays.stream(words).skip(2).mapToLong(Long::parseLong).toArray();
         switch (words[0]) {
             case "hello":
                 // Waiters listen to a channel of the server, and do not poll.
-                return "ok name=redisson ops=pair,handoff,flight poll_ms=0";
+                String ops = "warm,pair,handoff,loop,flight,cycle,crowd,keep";
+                return "ok name=redisson ops=" + ops + " poll_ms=0";
+            case "warm":
+                peer.warm(words[1]);
+                return "ok";
             case "pair":
-                StringBuilder samples = new StringBuilder("ok");
-                for (long nanos : pairs(words[1], Integer.parseInt(words[2]))) {
-                    samples.append(' ').append(nanos);
-                }
-                return samples.toString();
+                return listed(peer.pairs(words[1], (int) numbers[0]));
+            case "cycle":
+                return "ok " + peer.cycles(words[1], numbers[0]);
+            case "loop":
+                return listed(peer.loop(words[1], numbers[0], numbers[1] * 1000));
+            case "crowd":
+                return listed(peer.crowd(words[1], (int) numbers[0], Serve::sayWaiting));
             case "flight":
-                int tasks = Integer.parseInt(words[2]);
-                return "ok " + flight(words[1], tasks, Integer.parseInt(words[3]));
+                return "ok " + peer.flight(words[1], (int) numbers[0], (int) numbers[1]);
+            case "keep":
+                peer.keep(words[1], (int) numbers[0], numbers[1]);
+                System.out.println("keeping");
+                return listed(peer.kept(numbers[2]));
             case "hold":
-                described.apply(words[1]).lock();
+                peer.hold(words[1]);
                 return "ok";
             case "wait":
-                RLock wanted = described.apply(words[1]);
-                System.out.println("waiting");
-                wanted.lock();
-                return "ok " + now();
+                sayWaiting();
+                return "ok " + peer.hold(words[1]);
             case "free":
-                RLock held = described.apply(words[1]);
-                long start = now();
-                held.unlock();
-                return "ok " + start;
+                return "ok " + peer.free(words[1]);
             default:
                 return "err not understood: " + String.join(" ", words);
         }
     }
 
-    /** How long each of so many pairs took. */
-    long[] pairs(String name, int count) {
-        RLock lock = described.apply(name);
-        long[] samples = new long[count];
-        for (int i = 0; i < count; i++) {
-            long start = now();
-            lock.lock();
-            lock.unlock();
-            samples[i] = now() - start;
-        }
-        return samples;
+    private static void sayWaiting() {
+        System.out.println("waiting");
     }
 
-    /** How long so many locks took at once, each so often. */
-    private long flight(String name, int tasks, int sections) {
-        RLock[] locks = new RLock[tasks];
-        for (int i = 0; i < tasks; i++) {
-            locks[i] = described.apply(name + ":" + i);
-        }
-        long start = now();
-        CompletableFuture<?>[] running = new CompletableFuture<?>[tasks];
-        for (int i = 0; i < tasks; i++) {
-            running[i] = sections(locks[i], i, sections).toCompletableFuture();
-        }
-        CompletableFuture.allOf(running).join();
-        return now() - start;
-    }
-
-    /** By its asynchronous calls, for which a number stands for the thread that owns the lock. */
-    private static CompletionStage<Void> sections(RLock lock, long owner, int count) {
-        if (count == 0) {
-            return CompletableFuture.completedFuture(null);
-        }
-        return lock.lockAsync(owner)
-                .thenCompose(locked -> lock.unlockAsync(owner))
-                .thenCompose(unlocked -> sections(lock, owner, count - 1));
-    }
-
-    /** CLOCK_MONOTONIC: HotSpot's clock on Linux, and without an offset. */
-    private static long now() {
-        return System.nanoTime();
+    private static String listed(long[] numbers) {
+        return Arrays.stream(numbers)
+                .mapToObj(Long::toString)
+                .collect(Collectors.joining(" ", "ok ", ""));
     }
 }
