@@ -123,10 +123,10 @@ test("many leases and waits leave no memory behind", async () => {
         };
         // The allocator takes what it will have within 24,000 (measured: flat from there on).
         await sections(30000, () => {});
-        await more(${LONG ? 100_000 : 12_000}, () => {}, "rss");
+        await more(${LONG ? 60_000 : 12_000}, () => {}, "rss");
         // By the heap: Node 24 itself keeps some 60 MiB for AbortControllers that are long gone (measured without us).
         await sections(2000, (lease) => lease.signal);
-        await more(${LONG ? 30_000 : 4_000}, (lease) => lease.signal, "heapUsed");`,
+        await more(${LONG ? 15_000 : 4_000}, (lease) => lease.signal, "heapUsed");`,
         "--expose-gc",
     );
     assert.equal(ran.code, 0, ran.errors);
