@@ -32,12 +32,18 @@ ADAPTER = [VENV_PYTHON, str(BENCH / "adapters/fencelock_clients.py")]
 LIMIT_S = 600.0
 # Redis keeps so many descriptors for itself.
 SPARE = 32
+# And we have some connections.
+CONTROL = 20
 # Of a hundred clients so many have connected only.
 IDLE = 1
 IN_QUEUE = 1000
 
 Predicted = Range | float | None
 Line = tuple[str, Predicted, float]
+
+
+def load_of(clients: int, ttl_s: float) -> Load:
+    return Load(clients, clients - clients * IDLE // 100, ttl_s)
 
 
 def kernel_bytes() -> int:
@@ -174,7 +180,7 @@ class Trial:
     def hand_through(self, locks: Sequence[str], small_hop_s: float | None) -> None:
         """One queue after the other, while the others wait."""
         load = self._load
-        in_queue, took_s, before = self.queued(locks), 0.0, self._server.counts()
+        took_s, before = 0.0, self._server.counts()
         for name in locks:
             for child in self._children:
                 child.send(f"passed {name}")
@@ -185,9 +191,8 @@ class Trial:
         counts = self._server.counts().since(before)
         self.hop_s = took_s / load.active
         heartbeats = load.heartbeats_per_s(load.active) * took_s / 2
-        about = f"a queue of {max(in_queue):,} handed through, s"
-        small = small_hop_s and small_hop_s * max(in_queue)
-        self.say(about, small, took_s / len(locks))
+        small = small_hop_s and small_hop_s * 1000
+        self.say("a queue, handed through, ms per waiter", small, self.hop_s * 1000)
         self.say("messages per hand-off", 1, counts.calls.get("publish", 0) / load.active)
         # Each gives back what it got; and those behind go on saying that they live.
         self.say(
@@ -223,9 +228,8 @@ def table(trials: dict[int, list[Line]]) -> str:
 
 
 def trial(chosen: argparse.Namespace, count: int, small_hop_s: float | None) -> Trial:
-    idle = count * IDLE // 100
-    load = Load(count, count - idle, chosen.ttl)
-    options = ["--maxclients", str(load.connections() + 20)]
+    load = load_of(count, chosen.ttl)
+    options = ["--maxclients", str(load.connections() + CONTROL)]
     others = sorted(os.sched_getaffinity(0)) or [chosen.core]
     with ExitStack() as stack:
         server = Server(chosen.server, chosen.core, options)
@@ -258,7 +262,7 @@ def main() -> None:
     counts = [100, 1_000, 10_000]
     add("--clients", type=lambda text: [int(part) for part in text.split(",")], default=counts)
     add("--ttl", type=float, default=10.0, help="of leases and waiters, in s")
-    add("--seconds", type=float, default=20.0, help="to watch renewal, and waiting")
+    add("--seconds", type=float, default=30.0, help="to watch renewal, and waiting")
     add("--settle", type=float, default=10.0, help="seconds before that")
     add("--processes", type=int, default=4, help="that the clients are in")
     add("--server", default="redis-server", help="the server's program")
@@ -267,7 +271,7 @@ def main() -> None:
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     for count in chosen.clients:
-        if (needed := 2 * count + SPARE) > most:
+        if (needed := load_of(count, chosen.ttl).connections() + CONTROL + SPARE) > most:
             parser.error(f"{count} clients need {needed} descriptors, there are {most} (ulimit -n)")
     os.sched_setaffinity(0, os.sched_getaffinity(0) - {chosen.core} or {chosen.core})
     about = environment("", [chosen.core])

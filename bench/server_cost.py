@@ -38,7 +38,8 @@ def servers(chosen: list[str] | None) -> list[str]:
 def table(found: dict[str, dict[str, Any]]) -> str:
     names = list(found)
     lines = [
-        "µs of the server's processor per call: in a pipeline / on connections of their own",
+        "µs of the server's processor per call: many in a pipeline / each on a connection of its"
+        " own, all at once / the same, one after the other",
         "",
     ]
     lines += head("call", *names)

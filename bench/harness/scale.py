@@ -12,8 +12,9 @@ from harness.script_cases import EXTEND, HANDED, POLL_LINE
 # Renewals come each third of the TTL, heartbeats each third of the window or up to 10 % sooner.
 SHARE = 3
 JITTER = 0.95
-# Until the server gives back the buffer of a connection that is used no more.
-BUFFER_S = 2.5
+# Until Redis 7.0 gives back the buffer of a connection that is not used: at its first look, one a
+# second, that finds it idle for more than two whole seconds.
+BUFFER_S = 3.0
 
 
 @dataclass(frozen=True)
