@@ -61,6 +61,8 @@ class Trial:
         self.lines: list[Line] = []
         # What the server does and needs without the clients.
         self._empty, self._quiet = 0.0, 0.0
+        # Per s, of the server and the clients while all wait.
+        self._beating = (0.0, 0.0)
         self.hop_s = 0.0
 
     def say(self, about: str, predicted: Predicted, measured: float) -> None:
@@ -156,6 +158,7 @@ class Trial:
             time.sleep(0.2)
         time.sleep(settle_s)
         calls, busy, own, memory = self.watch(seconds)
+        self._beating = (busy, own)
         rate = load.heartbeats_per_s(load.active)
         self.say("waiting, script calls per s", rate, calls)
         self.say(
@@ -181,6 +184,7 @@ class Trial:
         """One queue after the other, while the others wait."""
         load = self._load
         took_s, before = 0.0, self._server.counts()
+        busy, own = self._server.processor_s(), self._own_s()
         for name in locks:
             for child in self._children:
                 child.send(f"passed {name}")
@@ -189,10 +193,17 @@ class Trial:
             last = max(int(word) for child in self._children for word in child.answer())
             took_s += (last - start) / 1e9
         counts = self._server.counts().since(before)
+        # Fewer and fewer wait: half of them on average.
+        quiet = (self._quiet + self._beating[0] / 2) * took_s
+        busy = (self._server.processor_s() - busy - quiet) * 1e6 / load.active
+        own = (self._own_s() - own - self._beating[1] * took_s / 2) * 1e6 / load.active
         self.hop_s = took_s / load.active
         heartbeats = load.heartbeats_per_s(load.active) * took_s / 2
         small = small_hop_s and small_hop_s * 1000
         self.say("a queue, handed through, ms per waiter", small, self.hop_s * 1000)
+        hop = load.handing_on(self._costs).times(1e6)
+        self.say("handing on, µs of the server per hand-off", hop, busy)
+        self.say("handing on, µs of the clients per hand-off", None, own)
         self.say("messages per hand-off", 1, counts.calls.get("publish", 0) / load.active)
         # Each gives back what it got; and those behind go on saying that they live.
         self.say(
