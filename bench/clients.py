@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Check the formulas of docs/scale.md: real clients, each with its own connections, on one server.
 
-    bench/server_cost.py --server redis-server && bench/clients.py     # 100, 1,000 and 10,000
+    bench/server_cost.py --server redis-server && bench/clients.py     # 250, 1,000 and 10,000
     bench/clients.py --clients 20,200 --seconds 7 --settle 5           # does it work?
 
 Predicted from bench/out/server_cost.json, measured, and measured over predicted; also written to
-bench/out/clients.md. Ten thousand clients need 20,000 descriptors (ulimit -n) and 2 GB of memory.
+bench/out/clients.md. Ten thousand clients need 20,000 descriptors (ulimit -n) and 3 GB of memory.
 """
 
 from __future__ import annotations
@@ -247,7 +247,7 @@ def trial(chosen: argparse.Namespace, count: int, small_hop_s: float | None) -> 
         stack.callback(server.stop)
         costs = Costs.read(OUT / "server_cost.json", f"{server.kind} {server.version}")
         children = []
-        for number in range(chosen.processes):
+        for number in range(-(-count // chosen.in_process)):
             command = [*ADAPTER, server.url]
             children.append(Child(command, others[number % len(others)], LIMIT_S))
             stack.callback(children[-1].stop)
@@ -270,12 +270,13 @@ def trial(chosen: argparse.Namespace, count: int, small_hop_s: float | None) -> 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     add = parser.add_argument
-    counts = [100, 1_000, 10_000]
+    counts = [250, 1_000, 10_000]
     add("--clients", type=lambda text: [int(part) for part in text.split(",")], default=counts)
     add("--ttl", type=float, default=10.0, help="of leases and waiters, in s")
     add("--seconds", type=float, default=30.0, help="to watch renewal, and waiting")
     add("--settle", type=float, default=10.0, help="seconds before that")
-    add("--processes", type=int, default=4, help="that the clients are in")
+    # A loop looks at the connections of all its clients whenever it is woken.
+    add("--in-process", type=int, default=250, help="clients of one process, and of one loop")
     add("--server", default="redis-server", help="the server's program")
     add("--core", type=int, default=max(os.sched_getaffinity(0)), help="the server's")
     chosen = parser.parse_args()
