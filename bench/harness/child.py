@@ -56,6 +56,11 @@ class Child:
     def descriptors(self) -> int:
         return len(list(Path(f"/proc/{self._process.pid}/fd").iterdir()))
 
+    def processor_s(self) -> float:
+        """Processor time that all its threads have used."""
+        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def ask(self, request: str) -> list[str]:
         self.send(request)
         return self.answer()

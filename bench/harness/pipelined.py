@@ -8,19 +8,15 @@ import re
 import socket
 import subprocess
 
+from harness import scripts
 from harness.child import Failed
-from harness.contenders import ROOT
 
-LUA = ROOT / "core/src/backend/redis/lua"
 # Connections, and commands that each sends before it reads an answer.
 SHAPES = [(50, 1), (50, 16), (1, 64)]
 
 
 def _load(port: int) -> str:
-    source = (LUA / "acquire.lua").read_text()
-    for part in ("quick", "common"):
-        source = source.replace(f"--@{part}", (LUA / f"{part}.lua").read_text(), 1)
-    text = source.encode()
+    text = scripts.source("acquire")
     with socket.create_connection(("127.0.0.1", port)) as connection:
         head = b"*3\r\n$6\r\nSCRIPT\r\n$4\r\nLOAD\r\n"
         connection.sendall(head + b"$%d\r\n%s\r\n" % (len(text), text))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,14 +39,14 @@ class Counts:
 
 
 class Server:
-    def __init__(self, program: str, core: int) -> None:
+    def __init__(self, program: str, core: int, options: Sequence[str] = ()) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="fencelock-bench-")
         log = Path(self._folder.name) / "log"
         with socket.create_server(("127.0.0.1", 0)) as probe:
             self.port: int = probe.getsockname()[1]
         command = [program, "--bind", "127.0.0.1", "--port", str(self.port)]
         command += ["--save", "", "--appendonly", "no", "--dir", self._folder.name]
-        command += ["--logfile", str(log)]
+        command += ["--logfile", str(log), *options]
         self._process = pinned.start(command, core, subprocess.DEVNULL, pipes=False)
         try:
             self._socket = self._connect(log)
@@ -51,7 +54,10 @@ class Server:
             self.stop()
             raise
         self._replies = self._socket.makefile("rb")
-        self.version = self._field("server", "redis_version")
+        self.kind, self.version = "Redis", self._field("server", "redis_version")
+        # Valkey says so, and calls itself the Redis that it can stand in for.
+        if "\nvalkey_version:" in self._info("server"):
+            self.kind, self.version = "Valkey", self._field("server", "valkey_version")
 
     @property
     def url(self) -> str:
@@ -79,8 +85,24 @@ class Server:
     def connections(self) -> int:
         return int(self._field("clients", "connected_clients"))
 
+    def subscriptions(self) -> int:
+        """Channels that are listened to."""
+        return int(self._field("stats", "pubsub_channels"))
+
     def memory_bytes(self) -> int:
         return int(self._field("memory", "used_memory"))
+
+    def descriptors(self) -> int:
+        return len(list(Path(f"/proc/{self._process.pid}/fd").iterdir()))
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """What is sent meanwhile is all there when it goes on, as under full load."""
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
 
     def empty(self) -> None:
         self._socket.sendall(b"FLUSHALL SYNC\r\n")
