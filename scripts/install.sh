@@ -26,7 +26,9 @@ if [[ "$profile" != dev ]]; then
     built="$CARGO_TARGET_DIR/$host/$profile"
     target=(--target "$host")
 fi
-cargo build --locked --quiet --profile "$profile" "${target[@]}" -p fencelock-c
+# Not the rlib that our tests link: beside it the compiler would do without link-time optimization.
+cargo rustc --locked --quiet --profile "$profile" "${target[@]}" -p fencelock-c --lib \
+    --crate-type cdylib,staticlib
 version="$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)"
 abi="$(sed -n 's/^#define FENCELOCK_ABI_VERSION //p' include/fencelock.h)"
 work="$(mktemp -d)"
