@@ -213,20 +213,22 @@ fn set() -> impl Strategy<Value = Vec<Word>> {
 }
 
 /// Commands of foreigners, and of scripts that are not ours.
-fn command() -> impl Strategy<Value = Vec<Word>> {
+fn command(old: bool) -> impl Strategy<Value = Vec<Word>> {
     let member = || any_of(&[TOKENS[0], TOKENS[1], TOKENS[2], "@c0", "@c1", "m"]);
     let score = || any_of(&["-1", "0", "1", "1", "2", "30"]);
     let index = || any_of(&["-9", "-2", "-1", "0", "1", "2", "9"]);
-    let entry = || {
-        any_of(&[
+    let sharded = if old { "c2 1000 P " } else { "c2 1000 S " };
+    let entry = move || {
+        let entries = [
             "c0 1000 P label",
             "c1 30000 - ",
-            "c2 1000 S ",
+            sharded,
             "1764000010000 1",
             "1764000010000 2",
             "1765000010000 3",
             "broken",
-        ])
+        ];
+        select(entries.map(word).to_vec())
     };
     let channel = || any_of(&["fl:c:c0", "fl:c:c1"]);
     let one = |name| key().prop_map(move |key| vec![word(name), key]);
@@ -284,9 +286,9 @@ pub(crate) fn sequence(old: bool) -> impl Strategy<Value = Vec<Op>> {
         6 => clock(),
         4 => listening(old),
         1 => proptest::bool::weighted(0.3).prop_map(Op::OutOfMemory),
-        2 => command().prop_map(Op::Raw),
-        2 => command().prop_map(Op::Call),
-        1 => command().prop_map(Op::Pcall),
+        2 => command(old).prop_map(Op::Raw),
+        2 => command(old).prop_map(Op::Call),
+        1 => command(old).prop_map(Op::Pcall),
     ];
     vec(op, 1..80)
 }
