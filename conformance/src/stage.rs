@@ -77,6 +77,13 @@ impl Stage {
         }
     }
 
+    /// Sets the stage with a server that keeps what it was told, and whose clock can be set.
+    pub fn open_durable(cast: Vec<&'static Language>) -> Self {
+        let server = TestServer::start_durable();
+        let url = server.url();
+        Self::with(cast, Backend::Redis, Server(Some(server)), None, url, None)
+    }
+
     fn with_server(cast: Vec<&'static Language>) -> Self {
         let via = std::env::var("FENCELOCK_CONFORMANCE_VIA").unwrap_or_default();
         let authority = (via == "tls").then(Authority::new);
@@ -121,6 +128,11 @@ impl Stage {
     pub fn store(&self) -> &Store {
         let store = self.store.as_ref();
         store.unwrap_or_else(|| panic!("there is no file: mark the scenario `on(Backend::File)`"))
+    }
+
+    /// The file that the locks are kept in, if it is one.
+    pub const fn kept_in(&self) -> Option<&Store> {
+        self.store.as_ref()
     }
 
     /// Whether the driver in a role can do this.

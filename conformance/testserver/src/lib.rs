@@ -66,6 +66,13 @@ impl TestServer {
         Self::start_as(Vec::new(), false, true)
     }
 
+    /// Starts a server that has each write on disk before it answers, so that a
+    /// [`restart`](Self::restart) finds it, and whose clock can be set.
+    pub fn start_durable() -> Self {
+        let args = ["--appendonly", "yes", "--appendfsync", "always"];
+        Self::start_as(args.map(str::to_owned).to_vec(), false, true)
+    }
+
     /// Starts a server that speaks TLS, too, on another port, and shows this certificate.
     /// Clients need one of the authority's, if `clients` says so.
     pub fn start_tls(authority: &Authority, shown: &Issued, clients: bool) -> Self {
@@ -182,7 +189,8 @@ impl TestServer {
         kill_and_reap(&mut self.child());
     }
 
-    /// Kills the server if it still runs, and starts it again, empty, on the same port.
+    /// Kills the server if it still runs, and starts it again on the same port, with what it has
+    /// on disk: nothing, but for one of [`start_durable`](Self::start_durable).
     pub fn restart(&self) {
         let mut child = self.child();
         kill_and_reap(&mut child);
@@ -195,6 +203,16 @@ impl TestServer {
                 Err(_) => {}
             }
         }
+    }
+
+    /// As [`restart`](Self::restart), and a server of [`start_durable`](Self::start_durable) has
+    /// lost what it had on disk.
+    pub fn restart_empty(&self) {
+        self.kill();
+        // Redis 7 and later have a folder, earlier ones a file.
+        let _ = fs::remove_dir_all(self.dir.join("appendonlydir"));
+        let _ = fs::remove_file(self.dir.join("appendonly.aof"));
+        self.restart();
     }
 
     fn child(&self) -> MutexGuard<'_, Child> {
