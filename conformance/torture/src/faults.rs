@@ -27,8 +27,9 @@ fn pause(ms: u64) {
 }
 
 impl Field<'_> {
-    /// Does a fault, from its beginning to its end, and notes it.
-    pub(crate) fn perform(&self, kind: Kind, rng: &mut Rng) {
+    /// Does a fault, from its beginning to its end, and notes it; whether it was seen to have done
+    /// something.
+    pub(crate) fn perform(&self, kind: Kind, rng: &mut Rng) -> bool {
         match kind {
             Kind::ClientStop => self.stop_clients(kind, rng.u64(SHORT), rng),
             Kind::ClientStopLong => self.stop_clients(kind, rng.u64(LONG), rng),
@@ -42,12 +43,13 @@ impl Field<'_> {
     }
 
     /// Notes the beginning and the end around what is done; that says whether it worked.
-    fn with(&self, kind: Kind, driver: Option<&Driver>, work: impl FnOnce() -> bool) {
+    fn with(&self, kind: Kind, driver: Option<&Driver>, work: impl FnOnce() -> bool) -> bool {
         let fault = self.next();
         let driver = driver.map(|driver| driver.name().to_owned());
         self.log.note(What::Begin { fault, kind, lock: None, driver });
         let worked = work();
         self.log.note(What::Over { fault, worked, extra: extra(kind) });
+        worked
     }
 
     fn on_all(&self, kind: Kind, rng: &mut Rng) -> bool {
@@ -82,7 +84,7 @@ impl Field<'_> {
         }
     }
 
-    fn stop_clients(&self, kind: Kind, ms: u64, rng: &mut Rng) {
+    fn stop_clients(&self, kind: Kind, ms: u64, rng: &mut Rng) -> bool {
         // One, or a third of all.
         let count = if rng.bool() { 1 } else { (self.seats.len() / 3).max(1) };
         let mut stopped = Vec::new();
@@ -94,18 +96,22 @@ impl Field<'_> {
             stopped.push((fault, driver, worked));
         }
         pause(ms);
+        let mut any = false;
         for (fault, driver, worked) in stopped {
             if worked {
                 driver.resume();
             }
+            any |= worked;
             self.log.note(What::Over { fault, worked, extra: 0 });
         }
+        any
     }
 
-    fn kill_client(&self, rng: &mut Rng) {
+    fn kill_client(&self, rng: &mut Rng) -> bool {
         let count = if rng.bool() { 1 } else { 2 };
+        let mut any = false;
         for (seat, driver) in self.drivers(count, rng, |seat| !seat.spared) {
-            self.with(Kind::ClientKill, Some(&driver), || {
+            any |= self.with(Kind::ClientKill, Some(&driver), || {
                 let at = boot_nanos();
                 seat.kill(&driver);
                 // It claims nothing any more; what it claimed a moment before is judged.
@@ -113,23 +119,27 @@ impl Field<'_> {
                 true
             });
         }
+        any
     }
 
-    fn block_client(&self, rng: &mut Rng) {
+    fn block_client(&self, rng: &mut Rng) -> bool {
         let can = |seat: &Seat| seat.language.can.contains(&"block");
+        let mut any = false;
         for (_, driver) in self.drivers(1, rng, can) {
             let ms = rng.u64(300..=2000);
-            self.with(Kind::ClientBlock, Some(&driver), || {
+            any |= self.with(Kind::ClientBlock, Some(&driver), || {
                 let request = driver.send("block", &Fields::default().with("ms", ms));
                 driver.answer_within(request, Duration::from_secs(10)).is_some()
             });
         }
+        any
     }
 
-    fn fork_client(&self, rng: &mut Rng) {
+    fn fork_client(&self, rng: &mut Rng) -> bool {
         let can = |seat: &Seat| seat.language.can.contains(&"fork");
+        let mut any = false;
         for (seat, driver) in self.drivers(1, rng, can) {
-            self.with(Kind::ClientFork, Some(&driver), || {
+            any |= self.with(Kind::ClientFork, Some(&driver), || {
                 seat.fork.store(true, Ordering::Relaxed);
                 let give_up = Instant::now() + Duration::from_secs(5);
                 while seat.fork.load(Ordering::Relaxed) && Instant::now() < give_up {
@@ -138,30 +148,35 @@ impl Field<'_> {
                 !seat.fork.swap(false, Ordering::Relaxed)
             });
         }
+        any
     }
 
-    fn fill_disk(&self, rng: &mut Rng) {
+    fn fill_disk(&self, rng: &mut Rng) -> bool {
+        let mut any = false;
         for (_, driver) in self.drivers(2, rng, |_| true) {
-            self.with(Kind::DiskFull, Some(&driver), || {
+            any |= self.with(Kind::DiskFull, Some(&driver), || {
                 driver.limit_files(0);
                 pause(rng.u64(200..=2000));
                 driver.limit_files(u64::MAX);
                 true
             });
         }
+        any
     }
 
     /// Deletes the keys of locks that somebody holds, one after the other.
-    fn evict(&self, rng: &mut Rng) {
+    fn evict(&self, rng: &mut Rng) -> bool {
+        let mut any = false;
         for _ in 0..rng.u32(1..=8) {
-            self.evict_one(rng);
+            any |= self.evict_one(rng);
             pause(rng.u64(0..=30));
         }
+        any
     }
 
     /// Deletes one; notes nothing if nobody has held it when it was deleted.
-    fn evict_one(&self, rng: &mut Rng) {
-        let Some(lock) = rng.choice(self.locks) else { return };
+    fn evict_one(&self, rng: &mut Rng) -> bool {
+        let Some(lock) = rng.choice(self.locks) else { return false };
         let give_up = Instant::now() + Duration::from_secs(2);
         while Instant::now() < give_up {
             let begun = boot_nanos();
@@ -170,10 +185,12 @@ impl Field<'_> {
                 let (kind, of) = (Kind::Evict, Some(lock.clone()));
                 let what = What::Begin { fault, kind, lock: of, driver: None };
                 self.log.note_at(begun, what);
-                return self.log.note(What::Over { fault, worked: true, extra: 0 });
+                self.log.note(What::Over { fault, worked: true, extra: 0 });
+                return true;
             }
             pause(2);
         }
+        false
     }
 
     fn delete(&self, lock: &str) -> bool {

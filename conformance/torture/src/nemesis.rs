@@ -96,13 +96,15 @@ pub struct Plan {
     pub kinds: Vec<Kind>,
     /// The pauses between them, in ms: usual ones, and long ones.
     pub pauses: [std::ops::RangeInclusive<u64>; 2],
+    /// Not to end before each kind was seen to have done something.
+    pub whole: bool,
 }
 
 impl Plan {
     /// All that can be done there, every few seconds.
     pub fn all(backend: Backend) -> Self {
         let kinds = Kind::ALL.into_iter().filter(|kind| kind.is_for(backend)).collect();
-        Self { kinds, pauses: [300..=2500, 5000..=8000] }
+        Self { kinds, pauses: [300..=2500, 5000..=8000], whole: false }
     }
 }
 
@@ -118,12 +120,19 @@ const fn is_of_client(kind: Kind) -> bool {
     )
 }
 
+/// How often a kind is tried that has nothing to do, such as dropping messages where none are sent.
+const TRIES: usize = 8;
+
 /// Does faults until all is over.
 pub fn run(field: &Field<'_>, plan: &Plan, mut rng: Rng, over: &AtomicBool) {
     let mut deck = Vec::new();
-    while !over.load(Ordering::Relaxed) {
+    let mut due = if plan.whole { plan.kinds.repeat(TRIES) } else { Vec::new() };
+    while !over.load(Ordering::Relaxed) || !due.is_empty() {
         if deck.is_empty() {
             deck.clone_from(&plan.kinds);
+            if over.load(Ordering::Relaxed) {
+                deck.retain(|kind| due.contains(kind));
+            }
             rng.shuffle(&mut deck);
         }
         let Some(kind) = deck.pop() else { return };
@@ -135,15 +144,22 @@ pub fn run(field: &Field<'_>, plan: &Plan, mut rng: Rng, over: &AtomicBool) {
         }
         let other = |second: &Kind| is_of_client(*second) != is_of_client(kind);
         let second = deck.iter().position(other).filter(|_| rng.u32(..100) < 25);
-        let second =
-            second.filter(|&index| field.allows(deck[index])).map(|index| deck.remove(index));
+        let second = second.filter(|&index| field.allows(deck[index]));
+        let second = second.map(|index| deck.remove(index));
         let mut of_second = rng.fork();
-        thread::scope(|both| {
-            if let Some(second) = second {
-                both.spawn(move || field.perform(second, &mut of_second));
-            }
-            field.perform(kind, &mut rng);
+        let worked = thread::scope(|both| {
+            let other = second.map(|kind| both.spawn(move || field.perform(kind, &mut of_second)));
+            let worked = field.perform(kind, &mut rng);
+            [Some((kind, worked)), second.zip(other.map(|other| other.join().unwrap_or(false)))]
         });
+        for (kind, worked) in worked.into_iter().flatten() {
+            let first = due.iter().position(|due| *due == kind);
+            match first {
+                Some(_) if worked => due.retain(|due| *due != kind),
+                Some(first) => drop(due.swap_remove(first)),
+                None => {}
+            }
+        }
         let pause = &plan.pauses[usize::from(rng.u32(..100) < 25)];
         let until = Instant::now() + Duration::from_millis(rng.u64(pause.clone()));
         while Instant::now() < until && !over.load(Ordering::Relaxed) {
