@@ -26,7 +26,7 @@ use crate::worker::{Common, LONGEST_LEASE, Worker};
 /// How many callers each driver has.
 const CALLERS: usize = 2;
 /// How many locks there are.
-const LOCKS: usize = 3;
+const LOCKS: usize = 6;
 /// How long all drivers may take to start, and all workers to end.
 const LIMIT: Duration = Duration::from_secs(90);
 

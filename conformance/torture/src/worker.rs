@@ -184,6 +184,8 @@ impl<'a> Worker<'a> {
                     let op = format!("{op}: {}", fault.message());
                     self.note(What::Hung { worker: self.name.clone(), op });
                 }
+                // Where the server is away, others need the processor more.
+                pause(self.rng.u64(..40));
                 Ok(None)
             }
             Ok(Ok(said)) if said.get("busy").is_some() => {
