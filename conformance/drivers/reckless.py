@@ -4,17 +4,13 @@ then, and its fence is counted by INCR. A negative control for torture. See ../R
 
 from __future__ import annotations
 
-import os
-import sys
-import threading
 import time
 import uuid
 from typing import NamedTuple
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
 import redis
-
-Fields = dict[str, str]
+from redis_py import Fields, now, serve
 
 
 class Lease(NamedTuple):
@@ -25,14 +21,6 @@ class Lease(NamedTuple):
 
 clients: dict[str, redis.Redis] = {}
 leases: dict[str, Lease] = {}
-
-
-def say(line: str) -> None:
-    os.write(1, f"{line}\n".encode())
-
-
-def now() -> int:
-    return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
 
 
 def claim(lease: Lease) -> str:
@@ -83,18 +71,4 @@ def carry_out(op: str, args: Fields) -> str:
     return f"err usage message={quote('no operation ' + op)}"
 
 
-def answer(number: str, op: str, args: Fields) -> None:
-    try:
-        said = carry_out(op, args)
-    except redis.RedisError as error:
-        said = f"err unavailable message={quote(repr(error))}"
-    except Exception as error:
-        said = f"err usage message={quote(repr(error))}"
-    say(f"{number} {said}")
-
-
-for line in sys.stdin:
-    number, op, *words = line.split()
-    pairs = (word.split("=", 1) for word in words)
-    args = {key: unquote(value) for key, value in pairs}
-    threading.Thread(target=answer, args=(number, op, args), daemon=True).start()
+serve(carry_out)

@@ -33,6 +33,8 @@ struct Weather {
     deaf: AtomicBool,
     /// Up to how many ms a request is delayed, each connection's for itself.
     delay: AtomicU64,
+    /// Likewise a reply.
+    reply_delay: AtomicU64,
     /// How many replies are still to be dropped, their connections cut.
     cuts: AtomicU64,
     /// How many holes there were, the present one counted; odd while nothing passes.
@@ -62,6 +64,15 @@ impl Weather {
         let hole = |holes: &mut u64| !holes.is_multiple_of(2);
         drop(self.hole_ended.wait_while(holes, hole));
         swallowed
+    }
+
+    /// Stays for a while, up to so many ms.
+    fn dawdle(&self, longest: &AtomicU64) {
+        let longest = longest.load(Ordering::Relaxed);
+        if longest > 0 {
+            self.harm.delayed.fetch_add(1, Ordering::Relaxed);
+            thread::sleep(Duration::from_millis(boot_nanos() / 1000 % (longest + 1)));
+        }
     }
 
     /// Takes one of the cuts that are still to be made.
@@ -200,6 +211,11 @@ impl Proxy {
         self.weather.delay.store(ms, Ordering::Relaxed);
     }
 
+    /// Delays each reply, and each message, by up to so many ms.
+    pub fn delay_replies(&self, ms: u64) {
+        self.weather.reply_delay.store(ms, Ordering::Relaxed);
+    }
+
     /// How many pieces have been delayed since the start.
     pub fn delayed(&self) -> u64 {
         self.weather.harm.delayed.load(Ordering::Relaxed)
@@ -321,11 +337,7 @@ fn serve(client: TcpStream, server: u16, rules: &Arc<Mutex<Vec<Rule>>>, weather:
     let (of_requests, of_replies) = (weather.clone(), weather.clone());
     thread::spawn(move || {
         pump(client, &to_server, |piece| {
-            let longest = of_requests.delay.load(Ordering::Relaxed);
-            if longest > 0 {
-                of_requests.harm.delayed.fetch_add(1, Ordering::Relaxed);
-                thread::sleep(Duration::from_millis(boot_nanos() / 1000 % (longest + 1)));
-            }
+            of_requests.dawdle(&of_requests.delay);
             match rule_for(&rules, piece) {
                 Some(rule) if rule.harm == Harm::Hold => rule.hold(),
                 Some(rule) => *open(&for_reply) = Some(rule),
@@ -336,6 +348,7 @@ fn serve(client: TcpStream, server: u16, rules: &Arc<Mutex<Vec<Rule>>>, weather:
     });
     thread::spawn(move || {
         pump(server, &to_client, |piece| {
+            of_replies.dawdle(&of_replies.reply_delay);
             let deaf = of_replies.deaf.load(Ordering::Relaxed);
             let mut kept = piece.to_vec();
             if deaf {

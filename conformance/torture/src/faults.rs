@@ -19,8 +19,8 @@ use crate::seat::Seat;
 
 /// Longer than any lease.
 const LONG: std::ops::RangeInclusive<u64> = 2000..=3200;
-/// Shorter than most.
-const SHORT: std::ops::RangeInclusive<u64> = 50..=350;
+/// Shorter or longer than a lease. It ends while some of those that were asked for before still run.
+const SHORT: std::ops::RangeInclusive<u64> = 50..=1200;
 
 fn pause(ms: u64) {
     thread::sleep(Duration::from_millis(ms));
@@ -306,9 +306,11 @@ fn disturb_network(proxy: &Proxy, kind: Kind, rng: &mut Rng) -> bool {
     match kind {
         Kind::Delay => {
             let before = proxy.delayed();
-            proxy.delay_requests(rng.u64(10..=300));
+            proxy.delay_requests(rng.u64(0..=300));
+            proxy.delay_replies(rng.u64(10..=600));
             pause(ms);
             proxy.delay_requests(0);
+            proxy.delay_replies(0);
             proxy.delayed() > before
         }
         Kind::Deaf => {

@@ -6,7 +6,7 @@ use fencelock_conformance::backend::Backend;
 /// at once; the fence must refuse the older one then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
-    /// A client stands still for less than a lease (SIGSTOP, SIGCONT).
+    /// A client stands still for about a lease (SIGSTOP, SIGCONT).
     ClientStop,
     /// As that, for longer than any lease.
     ClientStopLong,
@@ -16,7 +16,7 @@ pub enum Kind {
     ClientBlock,
     /// A client forks, and the child looks at the lease and uses the lock itself.
     ClientFork,
-    /// The server stands still for less than a lease.
+    /// The server stands still for about a lease.
     ServerStop,
     /// As that, for longer than any lease.
     ServerStopLong,
@@ -40,7 +40,7 @@ pub enum Kind {
     EvictAll,
     /// The server has no memory left.
     OutOfMemory,
-    /// Requests are delayed, each connection's for itself.
+    /// Requests and replies are delayed, each connection's for itself.
     Delay,
     /// Messages about grants are dropped.
     Deaf,

@@ -142,7 +142,7 @@ impl<'a> Worker<'a> {
             self.rng.choice(locks).map_or_else(String::new, Clone::clone)
         };
         let ttl = LEASES[self.rng.usize(..LEASES.len())];
-        let renew = !self.common.credulous && self.rng.u32(..100) < 85;
+        let renew = !self.common.credulous && self.rng.u32(..100) < 80;
         let (try_it, cancel) = match self.rng.u32(..100) {
             0..15 => (true, false),
             15..25 => (false, self.cancels),
