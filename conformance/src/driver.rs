@@ -126,7 +126,7 @@ impl Driver {
         Self::start_as(language, (language.program)(), name, false)
     }
 
-    /// As [`start`](Self::start), without its log: for runs that last.
+    /// As [`start`](Self::start), without its log: for runs that last, and meet busier times.
     pub fn start_quiet(language: &Language, name: &str) -> Self {
         Self::start_as(language, (language.program)(), name, true)
     }
@@ -145,7 +145,8 @@ impl Driver {
         };
         let id = driver.send("hello", &Fields::default());
         let answer = |state: &mut State| state.answers.remove(&id);
-        let Some(hello) = driver.inbox.find(LIMIT, answer) else {
+        let limit = if quiet { LIMIT * 6 } else { LIMIT };
+        let Some(hello) = driver.inbox.find(limit, answer) else {
             let said = driver.transcript();
             panic!("driver {name} did not start; {}; it said:\n{said}", language.setup)
         };
@@ -313,7 +314,12 @@ impl Driver {
 
     /// Lets it go on (SIGCONT).
     pub fn resume(&self) {
-        self.signal(Signal::CONT);
+        assert!(self.try_resume(), "driver {} can't be resumed", self.name);
+    }
+
+    /// As [`resume`](Self::resume), of a driver that may be gone; whether it is there.
+    pub fn try_resume(&self) -> bool {
+        self.try_signal(Signal::CONT)
     }
 
     /// Waits until the process has ended by itself.
@@ -330,10 +336,6 @@ impl Driver {
 
     fn child(&self) -> MutexGuard<'_, Child> {
         self.child.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn signal(&self, signal: Signal) {
-        assert!(self.try_signal(signal), "driver {} can't be signalled", self.name);
     }
 
     /// Signals it, unless it is gone.

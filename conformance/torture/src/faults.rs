@@ -98,9 +98,8 @@ impl Field<'_> {
         pause(ms);
         let mut any = false;
         for (fault, driver, worked) in stopped {
-            if worked {
-                driver.resume();
-            }
+            // Whoever got no answer from it may have killed it.
+            let worked = worked && driver.try_resume();
             any |= worked;
             self.log.note(What::Over { fault, worked, extra: 0 });
         }

@@ -28,7 +28,7 @@ const CALLERS: usize = 2;
 /// How many locks there are.
 const LOCKS: usize = 6;
 /// How long all drivers may take to start, and all workers to end.
-const LIMIT: Duration = Duration::from_secs(90);
+const LIMIT: Duration = Duration::from_secs(180);
 
 /// What to run.
 #[derive(Clone, Debug)]

@@ -20,7 +20,7 @@ use crate::log::Log;
 pub const RESPONSE_TIMEOUT: u64 = 1000;
 /// How long a driver may take for anything beyond what it was asked to wait: it may be stopped,
 /// and the machine busy.
-pub const PATIENCE: Duration = Duration::from_secs(40);
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// All languages.
 pub static LANGUAGES: [Language; 6] = cast::languages(
