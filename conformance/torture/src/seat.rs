@@ -11,7 +11,9 @@ use std::time::Duration;
 
 use fencelock_conformance::cast;
 use fencelock_conformance::driver::{Driver, Language};
+use fencelock_conformance::kit::boot_nanos;
 use fencelock_conformance::line::{Answer, Fields};
+use fencelock_conformance::stall;
 
 use crate::event::What;
 use crate::log::Log;
@@ -20,7 +22,7 @@ use crate::log::Log;
 pub const RESPONSE_TIMEOUT: u64 = 1000;
 /// How long a driver may take for anything beyond what it was asked to wait: it may be stopped,
 /// and the machine busy.
-pub const PATIENCE: Duration = Duration::from_secs(120);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// All languages.
 pub static LANGUAGES: [Language; 6] = cast::languages(
@@ -153,11 +155,19 @@ pub fn ask(driver: &Driver, op: &str, fields: &Fields, limit: Duration) -> Reply
 
 /// Waits for the answer to a request.
 pub fn await_answer(driver: &Driver, request: u64, limit: Duration) -> Reply {
-    match driver.answer_within(request, limit + PATIENCE) {
-        Some(answer) => Reply::Said(answer),
-        None if driver.is_gone() => Reply::Gone,
-        None => Reply::Hung,
+    let mut left = limit + PATIENCE;
+    while !left.is_zero() {
+        let begun = boot_nanos();
+        if let Some(answer) = driver.answer_within(request, left) {
+            return Reply::Said(answer);
+        }
+        if driver.is_gone() {
+            return Reply::Gone;
+        }
+        // While the machine stood still it could not answer.
+        left = stall::all_since(begun).iter().map(|(_, took)| *took).sum();
     }
+    Reply::Hung
 }
 
 /// How many descriptors a driver has, and how much memory in KiB.
