@@ -33,7 +33,7 @@ pub use tls::{Authority, Issued};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// How long a server may take to answer its first PING; generous, for loaded machines.
-const START_LIMIT: Duration = Duration::from_secs(20);
+const START_LIMIT: Duration = Duration::from_secs(60);
 /// The Unix socket's name in the server's directory.
 const SOCKET: &str = "socket";
 /// How often a server is started on another port when somebody took the first one meanwhile.
@@ -152,10 +152,19 @@ impl TestServer {
 
     /// A new blocking connection for commands that the test sends itself.
     pub fn connection(&self) -> redis::Connection {
-        match connect(self.port) {
+        match self.try_connection() {
             Ok(connection) => connection,
             Err(error) => panic!("no connection to {}: {error}", self.url()),
         }
+    }
+
+    /// As [`connection`](Self::connection), to a server that may not answer.
+    ///
+    /// # Errors
+    ///
+    /// What the client says.
+    pub fn try_connection(&self) -> redis::RedisResult<redis::Connection> {
+        connect(self.port)
     }
 
     /// Stops the server's clockwork (SIGSTOP): connections stay open, nothing answers.

@@ -96,9 +96,9 @@ fn left(stage: &Stage) -> Vec<String> {
         let found = counts.into_iter().filter(|(_, count)| *count != Some(0));
         return found.map(|(what, count)| format!("{count:?} {what}")).collect();
     }
-    let mut left: Vec<String> = stage.redis(&["KEYS", "*"]);
+    let mut left: Vec<String> = stage.redis_patiently(&["KEYS", "*"]);
     left.retain(|key| {
-        let lives: i64 = stage.redis(&["PTTL", key]);
+        let lives: i64 = stage.redis_patiently(&["PTTL", key]);
         !(key.ends_with(":fl:f") && (0..RECORD).contains(&lives))
     });
     left

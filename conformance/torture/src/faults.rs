@@ -60,13 +60,13 @@ impl Field<'_> {
             Kind::ServerRestart => self.restart(rng, false),
             Kind::ServerRestartEmpty => self.restart(rng, true),
             Kind::Disconnect => {
-                let kill = |of| stage.redis::<u64>(&["CLIENT", "KILL", "TYPE", of]);
+                let kill = |of| stage.redis_patiently::<u64>(&["CLIENT", "KILL", "TYPE", of]);
                 kill("normal") + kill("pubsub") > 0
             }
             Kind::Pause => pause_commands(stage, rng.u64(100..=2500)),
             Kind::ScriptFlush => {
                 let held = number_in_info(stage, "memory", "number_of_cached_scripts");
-                stage.redis::<()>(&["SCRIPT", "FLUSH"]);
+                stage.redis_patiently::<()>(&["SCRIPT", "FLUSH"]);
                 held > 0
             }
             Kind::ClockForward => self.step_clock(i64::try_from(rng.u64(300..=60_000))),
@@ -194,7 +194,7 @@ impl Field<'_> {
 
     fn delete(&self, lock: &str) -> bool {
         let Some(store) = self.stage.kept_in() else {
-            return self.stage.redis::<u64>(&["DEL", lock]) == 1;
+            return self.stage.redis_patiently::<u64>(&["DEL", lock]) == 1;
         };
         let now = i64::try_from(boot_nanos()).unwrap_or(i64::MAX);
         let sql =
@@ -226,7 +226,7 @@ impl Field<'_> {
         }
         self.stage.server.set_clock(clock.ahead);
         drop(clock);
-        let told = self.stage.redis::<Vec<String>>(&["TIME"]);
+        let told = self.stage.redis_patiently::<Vec<String>>(&["TIME"]);
         !told.is_empty()
     }
 
@@ -258,20 +258,20 @@ fn stop_server(stage: &Stage, ms: u64) -> bool {
 
 fn pause_commands(stage: &Stage, ms: u64) -> bool {
     let begun = Instant::now();
-    stage.redis::<()>(&["CLIENT", "PAUSE", &ms.to_string(), "ALL"]);
+    stage.redis_patiently::<()>(&["CLIENT", "PAUSE", &ms.to_string(), "ALL"]);
     // Not answered before it is over.
-    stage.redis::<String>(&["PING"]);
+    stage.redis_patiently::<String>(&["PING"]);
     begun.elapsed() >= Duration::from_millis(ms / 2)
 }
 
 fn number_in_info(stage: &Stage, section: &str, key: &str) -> u64 {
-    let info: String = stage.redis(&["INFO", section]);
+    let info: String = stage.redis_patiently(&["INFO", section]);
     let value = info.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'));
     value.and_then(|value| value.trim().parse().ok()).unwrap_or(0)
 }
 
 fn set(stage: &Stage, key: &str, value: &str) {
-    stage.redis::<()>(&["CONFIG", "SET", key, value]);
+    stage.redis_patiently::<()>(&["CONFIG", "SET", key, value]);
 }
 
 fn evict_all(stage: &Stage) -> bool {
@@ -280,7 +280,7 @@ fn evict_all(stage: &Stage) -> bool {
     set(stage, "maxmemory-policy", "allkeys-random");
     set(stage, "maxmemory", "1");
     let give_up = Instant::now() + Duration::from_secs(1);
-    while stage.redis::<u64>(&["DBSIZE"]) > 0 && Instant::now() < give_up {
+    while stage.redis_patiently::<u64>(&["DBSIZE"]) > 0 && Instant::now() < give_up {
         pause(1);
     }
     set(stage, "maxmemory", "0");
@@ -291,10 +291,10 @@ fn evict_all(stage: &Stage) -> bool {
 fn out_of_memory(stage: &Stage, ms: u64) -> bool {
     set(stage, "maxmemory", "1");
     let mut probe = redis::cmd("SET");
-    let refused = probe
-        .arg(&["torture-probe", "1", "PX", "1"])
-        .exec(&mut stage.server.connection())
-        .is_err_and(|error| error.code() == Some("OOM"));
+    probe.arg(&["torture-probe", "1", "PX", "1"]);
+    let probed =
+        stage.server.try_connection().and_then(|mut connection| probe.exec(&mut connection));
+    let refused = probed.is_err_and(|error| error.code() == Some("OOM"));
     pause(ms);
     set(stage, "maxmemory", "0");
     refused

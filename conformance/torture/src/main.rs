@@ -1,17 +1,20 @@
 //! `make torture`: tortures fencelock for a while, and says what came of it.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "it is a command-line tool")]
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use fencelock_conformance::backend::Backend;
-use fencelock_torture::report;
-use fencelock_torture::run::{Config, run};
+use fencelock_torture::check::check;
+use fencelock_torture::run::{BOUNDS, Config, run};
+use fencelock_torture::{log, report};
 
 const USAGE: &str = "\
 torture [--seconds N] [--seed N] [--backend redis|file] [--processes N] [--report FILE] [--log FILE]
     60 seconds, a random seed, redis, 2 processes of each language.
+torture --check LOG
+    judges a log that was kept once more.
     FENCELOCK_REDIS_SERVER names another server than redis-server.";
 
 struct Arguments {
@@ -48,7 +51,26 @@ fn read(words: impl Iterator<Item = String>) -> Result<Arguments, String> {
     Ok(Arguments { config, report, keep })
 }
 
+/// Judges a log once more.
+fn judge(log: &Path) -> ExitCode {
+    match log::read(log) {
+        Ok(events) => {
+            let verdict = check(events, &BOUNDS);
+            print!("{}", report::verdict(&verdict));
+            ExitCode::from(u8::from(!verdict.violations.is_empty()))
+        }
+        Err(wrong) => {
+            eprintln!("{wrong}");
+            ExitCode::from(2)
+        }
+    }
+}
+
 fn main() -> ExitCode {
+    let mut words = std::env::args().skip(1);
+    if let (Some("--check"), Some(log)) = (words.next().as_deref(), words.next()) {
+        return judge(Path::new(&log));
+    }
     let Arguments { config, report, keep } = match read(std::env::args().skip(1)) {
         Ok(arguments) => arguments,
         Err(wrong) => {

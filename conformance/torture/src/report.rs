@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
+use crate::check::Verdict;
 use crate::run::{Config, Outcome};
 
 fn seconds(ns: u64) -> String {
@@ -70,21 +71,25 @@ pub fn json(config: &Config, outcome: &Outcome) -> Value {
 
 /// The outcome in lines.
 pub fn text(config: &Config, outcome: &Outcome) -> String {
-    let v = &outcome.verdict;
+    format!(
+        "torture: fencelock {} on {}, seed {}, {} s, {} processes\n{}",
+        env!("CARGO_PKG_VERSION"),
+        outcome.server,
+        config.seed,
+        config.time.as_secs(),
+        config.processes * config.languages.len(),
+        verdict(&outcome.verdict),
+    )
+}
+
+/// A verdict in lines.
+pub fn verdict(v: &Verdict) -> String {
     let mut out = String::new();
     let mut line = |text: String| {
         // Writing to a String cannot fail.
         let _ = writeln!(out, "{text}");
     };
     let faults: u64 = v.faults.values().sum();
-    line(format!(
-        "torture: fencelock {} on {}, seed {}, {} s, {} processes",
-        env!("CARGO_PKG_VERSION"),
-        outcome.server,
-        config.seed,
-        config.time.as_secs(),
-        config.processes * config.languages.len(),
-    ));
     line(format!(
         "operations        {} ({} asked for, {} granted)",
         v.operations, v.asks, v.grants

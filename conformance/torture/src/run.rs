@@ -195,7 +195,7 @@ fn version(stage: &Stage) -> String {
     if stage.kept_in().is_some() {
         return "embedded store".to_owned();
     }
-    let info: String = stage.redis(&["INFO", "server"]);
+    let info: String = stage.redis_patiently(&["INFO", "server"]);
     let value = |key: &str| info.lines().find_map(|line| line.strip_prefix(key));
     let mut said = String::new();
     match (value("valkey_version:"), value("redis_version:")) {

@@ -13,6 +13,8 @@ pub(super) struct Claim {
     pub(super) fence: u64,
     /// When it was asked for. The grant fell between this and `from`.
     pub(super) asked: u64,
+    /// When it was granted at the earliest: no lease is counted from later than its grant.
+    pub(super) granted: u64,
     /// When it was had.
     pub(super) from: u64,
     /// The end as far as the holder was told; or when it let go, or was told of the loss.
@@ -59,6 +61,12 @@ impl Claims {
                         driver: driver.clone(),
                         fence: *fence,
                         asked: since,
+                        // Of one that is over nothing can be said.
+                        granted: if *remaining > 0 {
+                            since.max(until.saturating_sub(*ttl))
+                        } else {
+                            since
+                        },
                         from: at,
                         until,
                         deadline: until,

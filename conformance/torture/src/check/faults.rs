@@ -76,15 +76,15 @@ impl Faults {
     }
 
     /// Whether a fault outside the promise explains that both of two claims are valid, or the order
-    /// of their fences: one was asked for before the fault was over, so that it may have been
-    /// granted before the server forgot, and the other was had after it began.
+    /// of their fences: one may have been granted before the fault was over, so that the server may
+    /// have forgotten it, and the other was had after it began.
     pub(super) fn explain(&self, lock: &str, one: &Claim, other: &Claim) -> bool {
         let outside = |fault: &&Fault| {
             fault.kind.outside() && fault.lock.as_ref().is_none_or(|of| of == lock)
         };
         self.all.iter().filter(outside).any(|fault| {
             let split = |earlier: &Claim, later: &Claim| {
-                earlier.asked <= fault.end && later.from >= fault.begin
+                earlier.granted <= fault.end && later.from >= fault.begin
             };
             split(one, other) || split(other, one)
         })

@@ -90,6 +90,11 @@ impl Story {
         verdict
     }
 
+    /// A asks at 5, B at 20.
+    fn a_asks_and_b() -> Self {
+        Self::default().ask(5, "a").ask(20, "b")
+    }
+
     /// A holds from 10; B asks at 20.
     fn a_holds() -> Self {
         Self::default().ask(5, "a").grant(10, "a", 1).ask(20, "b")
@@ -171,6 +176,15 @@ fn i1_a_fault_explains_nothing_that_was_granted_after_it_or_had_before() {
     // Both were had before it.
     let before = Story::a_holds().grant(50, "b", 2).fault(55, 56, Kind::EvictAll, None);
     assert_eq!(before.end(60, "a").judged().overlaps_inside, 1);
+}
+
+#[test]
+fn i1_a_fault_explains_nothing_that_was_only_waited_for_meanwhile() {
+    // Both were asked for before it, and what was left of them says that they were granted later.
+    let story = Story::a_asks_and_b().fault(30, 35, Kind::EvictAll, None);
+    assert_eq!(story.grant(47, "a", 1).grant(50, "b", 2).end(60, "a").judged().overlaps_inside, 1);
+    let story = Story::a_asks_and_b().fault(30, 35, Kind::EvictAll, None);
+    assert_eq!(story.grant(45, "a", 1).grant(50, "b", 2).end(60, "a").judged().overlaps_outside, 1);
 }
 
 #[test]
