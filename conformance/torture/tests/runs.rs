@@ -17,7 +17,7 @@ fn config(name: &str, backend: Backend, seconds: u64) -> Config {
     let mut config = Config::new(backend, Duration::from_secs(seconds), seed, log);
     config.processes = 1;
     // Every kind of fault in a short time.
-    config.plan.pauses = [50..=400, 1000..=4000];
+    config.plan.pauses = [20..=200, 800..=2500];
     config
 }
 
