@@ -13,7 +13,7 @@ run() {
     local name="$1" started="$SECONDS"
     shift
     say "$name"
-    "$@" 2>&1 | tee >(grep -aE '^test result: |^=+ .*(passed|failed|error).* in |not guarded$|^[^ ]+ (pass|fail) [0-9]+$' |
+    "$@" 2>&1 | tee >(grep -aE '^test result: |^=+ .*(passed|failed|error).* in |not guarded$|^torture: |^overlaps |^faults |^[^ ]+ (pass|fail) [0-9]+$' |
         grep -v ' 0 passed; 0 failed' | sed "s/^/    /" >>"$summary") || failed+=("$name")
     echo "$name: $((SECONDS - started)) s" | tee -a "$summary"
 }
@@ -43,6 +43,10 @@ while read -r version program npm; do
     FENCELOCK_NODE="$program" run "the conformance suite with Node $version" \
         cargo test --locked --no-fail-fast -p fencelock-conformance --test scenarios -- node </dev/null
 done <target/nodes.txt
+# Several minutes each; where a run finds something it says what, and where its log is.
+run "torture on Debian's Redis" env SECONDS_=240 scripts/torture.sh
+run "torture on Valkey" env SECONDS_=240 FENCELOCK_REDIS_SERVER="$(sed -n 's/^valkey //p' target/servers.txt)" scripts/torture.sh
+run "torture on a file" env SECONDS_=240 BACKEND=file scripts/torture.sh
 run "each rule of the protocol taken out: its test must fail" "$VENV/bin/python" scripts/check_rules.py
 run "the peers' adapters: clippy" cargo clippy --quiet --locked \
     --manifest-path bench/adapters/rslock/Cargo.toml -- -D warnings

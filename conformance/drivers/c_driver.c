@@ -318,7 +318,8 @@ static void write_log(void *unused, int32_t level, const char *message) {
 int main(void) {
   char *line = NULL;
   size_t size = 0;
-  fencelock_set_log(FENCELOCK_LOG_TRACE, write_log, NULL, NULL);
+  if (getenv("FENCELOCK_DRIVER_QUIET") == NULL)
+    fencelock_set_log(FENCELOCK_LOG_TRACE, write_log, NULL, NULL);
   while (getline(&line, &size, stdin) > 0) {
     struct request *request = read_request(line);
     if (strcmp(request->op, "exit") == 0) {

@@ -155,10 +155,12 @@ async function answer(number, name, args) {
     }
 }
 
-setLog(
-    ({ level, message, fields }) => process.stderr.write(`${level} ${message} ${JSON.stringify(fields)}\n`),
-    "trace",
-);
+if (process.env.FENCELOCK_DRIVER_QUIET === undefined) {
+    setLog(
+        ({ level, message, fields }) => process.stderr.write(`${level} ${message} ${JSON.stringify(fields)}\n`),
+        "trace",
+    );
+}
 
 const lines = createInterface({ input: process.stdin });
 lines.on("line", (line) => {

@@ -232,7 +232,7 @@ async def main() -> None:
         tasks[number] = asyncio.create_task(answer(number, op, args))
 
 
-logging.basicConfig(level=1)
+logging.basicConfig(level=logging.CRITICAL if "FENCELOCK_DRIVER_QUIET" in os.environ else 1)
 # asyncio's own log says nothing of interest.
 logging.getLogger("asyncio").setLevel(logging.WARNING)
 asyncio.run(main())

@@ -254,7 +254,7 @@ def read() -> None:
     main_thread.put(None)
 
 
-logging.basicConfig(level=1)
+logging.basicConfig(level=logging.CRITICAL if "FENCELOCK_DRIVER_QUIET" in os.environ else 1)
 signal.signal(signal.SIGINT, interrupt)
 threading.Thread(target=read, daemon=True).start()
 while (request := main_thread.get()) is not None:

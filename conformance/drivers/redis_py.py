@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from collections.abc import Callable
 from urllib.parse import quote, unquote
 
 import redis
@@ -80,16 +81,22 @@ def carry_out(op: str, args: Fields) -> str:
     return f"err usage message={quote('no operation ' + op)}"
 
 
-def answer(number: str, op: str, args: Fields) -> None:
-    try:
-        said = carry_out(op, args)
-    except Exception as error:
-        said = f"err foreign message={quote(repr(error))}"
-    say(f"{number} {said}")
+def serve(carry_out: Callable[[str, Fields], str]) -> None:
+    """Carries out what comes on standard input, a thread for each request."""
+
+    def answer(number: str, op: str, args: Fields) -> None:
+        try:
+            said = carry_out(op, args)
+        except Exception as error:
+            said = f"err foreign message={quote(repr(error))}"
+        say(f"{number} {said}")
+
+    for line in sys.stdin:
+        number, op, *words = line.split()
+        pairs = (word.split("=", 1) for word in words)
+        args = {key: unquote(value) for key, value in pairs}
+        threading.Thread(target=answer, args=(number, op, args), daemon=True).start()
 
 
-for line in sys.stdin:
-    number, op, *words = line.split()
-    pairs = (word.split("=", 1) for word in words)
-    args = {key: unquote(value) for key, value in pairs}
-    threading.Thread(target=answer, args=(number, op, args), daemon=True).start()
+if __name__ == "__main__":
+    serve(carry_out)

@@ -24,6 +24,9 @@ use crate::line::{Answer, Fault, Fields, Request, Said};
 /// How long anything may take that is not about time. Generous: machines are loaded.
 pub const LIMIT: Duration = Duration::from_secs(20);
 
+/// How much of what a quiet driver said is kept: a run that lasts says more than memory holds.
+const QUIET_TRANSCRIPT: usize = 16 * 1024;
+
 /// A driver's language: how it is started, and what it can do.
 #[derive(Debug)]
 pub struct Language {
@@ -50,6 +53,7 @@ pub struct Driver {
 /// What a driver has said.
 #[derive(Debug, Default)]
 struct Inbox {
+    quiet: bool,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -100,8 +104,14 @@ impl Inbox {
     }
 
     fn write(&self, mark: &str, line: &str) {
+        let mut state = self.state();
+        while self.quiet && state.transcript.len() > QUIET_TRANSCRIPT {
+            let line = state.transcript.find('\n').map_or(usize::MAX, |end| end + 1);
+            let line = line.min(state.transcript.len());
+            state.transcript.drain(..line);
+        }
         // Writing to a String cannot fail.
-        let _ = writeln!(self.state().transcript, "{mark} {line}");
+        let _ = writeln!(state.transcript, "{mark} {line}");
     }
 
     fn end(&self) {
@@ -113,24 +123,30 @@ impl Inbox {
 impl Driver {
     /// Starts a driver, and checks that it is what it should be.
     pub fn start(language: &Language, name: &str) -> Self {
-        Self::start_as(language, (language.program)(), name)
+        Self::start_as(language, (language.program)(), name, false)
+    }
+
+    /// As [`start`](Self::start), without its log: for runs that last, and meet busier times.
+    pub fn start_quiet(language: &Language, name: &str) -> Self {
+        Self::start_as(language, (language.program)(), name, true)
     }
 
     /// As [`start`](Self::start), under a tool that runs the command behind its own arguments.
     pub fn start_under(mut tool: Command, language: &Language, name: &str) -> Self {
         let program = (language.program)();
         tool.arg(program.get_program()).args(program.get_args());
-        Self::start_as(language, tool, name)
+        Self::start_as(language, tool, name, false)
     }
 
-    fn start_as(language: &Language, command: Command, name: &str) -> Self {
-        let driver = match Self::spawn(command, name) {
+    fn start_as(language: &Language, command: Command, name: &str, quiet: bool) -> Self {
+        let driver = match Self::spawn(command, name, quiet) {
             Ok(driver) => driver,
             Err(error) => panic!("driver {name} can't be started: {error}; {}", language.setup),
         };
         let id = driver.send("hello", &Fields::default());
         let answer = |state: &mut State| state.answers.remove(&id);
-        let Some(hello) = driver.inbox.find(LIMIT, answer) else {
+        let limit = if quiet { LIMIT * 6 } else { LIMIT };
+        let Some(hello) = driver.inbox.find(limit, answer) else {
             let said = driver.transcript();
             panic!("driver {name} did not start; {}; it said:\n{said}", language.setup)
         };
@@ -143,7 +159,10 @@ impl Driver {
         driver
     }
 
-    fn spawn(mut command: Command, name: &str) -> io::Result<Self> {
+    fn spawn(mut command: Command, name: &str, quiet: bool) -> io::Result<Self> {
+        if quiet {
+            command.env("FENCELOCK_DRIVER_QUIET", "1");
+        }
         command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -151,7 +170,7 @@ impl Driver {
             .env_remove("FENCELOCK_URL");
         die_with_us(&mut command);
         let mut child = command.spawn()?;
-        let inbox = Arc::<Inbox>::default();
+        let inbox = Arc::new(Inbox { quiet, ..Inbox::default() });
         if let (Some(out), Some(err)) = (child.stdout.take(), child.stderr.take()) {
             let said = inbox.clone();
             thread::spawn(move || {
@@ -202,6 +221,26 @@ impl Driver {
     pub fn answer(&self, id: u64) -> Answer {
         let answer = self.inbox.find(LIMIT, |state| state.answers.remove(&id));
         answer.unwrap_or_else(|| panic!("driver {} gave no answer to request {id}", self.name))
+    }
+
+    /// The answer to a request, if it comes within this time and before the driver ends.
+    pub fn answer_within(&self, id: u64, limit: Duration) -> Option<Answer> {
+        self.inbox.find(limit, |state| state.answers.remove(&id))
+    }
+
+    /// Takes out what happened by itself since the last time.
+    pub fn take_events(&self) -> Vec<(String, Fields)> {
+        std::mem::take(&mut self.inbox.state().events)
+    }
+
+    /// Whether its output has ended.
+    pub fn is_gone(&self) -> bool {
+        self.inbox.state().ended
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child().id()
     }
 
     /// Whether the answer to a request is there.
@@ -258,18 +297,29 @@ impl Driver {
     /// Stops its clockwork (SIGSTOP), and returns when it stands still: until the signal has
     /// reached every thread, the others run on.
     pub fn stop(&self) {
-        self.signal(Signal::STOP);
+        assert!(self.try_stop(), "driver {} did not stop", self.name);
+    }
+
+    /// As [`stop`](Self::stop), of a driver that may be gone; whether it stands still.
+    pub fn try_stop(&self) -> bool {
+        if !self.try_signal(Signal::STOP) {
+            return false;
+        }
         let pid = Pid::from_child(&self.child());
-        let stopped = matches!(
+        matches!(
             waitpid(Some(pid), WaitOptions::UNTRACED),
             Ok(Some((_, status))) if status.stopped()
-        );
-        assert!(stopped, "driver {} did not stop", self.name);
+        )
     }
 
     /// Lets it go on (SIGCONT).
     pub fn resume(&self) {
-        self.signal(Signal::CONT);
+        assert!(self.try_resume(), "driver {} can't be resumed", self.name);
+    }
+
+    /// As [`resume`](Self::resume), of a driver that may be gone; whether it is there.
+    pub fn try_resume(&self) -> bool {
+        self.try_signal(Signal::CONT)
     }
 
     /// Waits until the process has ended by itself.
@@ -288,14 +338,12 @@ impl Driver {
         self.child.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn signal(&self, signal: Signal) {
+    /// Signals it, unless it is gone.
+    fn try_signal(&self, signal: Signal) -> bool {
         let mut child = self.child();
         // A process that has been waited for no longer owns its id: never signal that.
         let runs = matches!(child.try_wait(), Ok(None));
-        assert!(runs, "driver {} does not run", self.name);
-        if let Err(error) = kill_process(Pid::from_child(&child), signal) {
-            panic!("driver {} can't be signalled: {error}", self.name)
-        }
+        runs && kill_process(Pid::from_child(&child), signal).is_ok()
     }
 }
 

@@ -8,6 +8,7 @@
 //! says what went wrong; the runner shows what the drivers said.
 
 pub mod backend;
+pub mod cast;
 pub mod driver;
 pub mod history;
 pub mod kit;

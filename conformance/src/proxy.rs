@@ -33,6 +33,57 @@ struct Weather {
     deaf: AtomicBool,
     /// Up to how many ms a request is delayed, each connection's for itself.
     delay: AtomicU64,
+    /// Likewise a reply.
+    reply_delay: AtomicU64,
+    /// How many replies are still to be dropped, their connections cut.
+    cuts: AtomicU64,
+    /// How many holes there were, the present one counted; odd while nothing passes.
+    holes: Mutex<u64>,
+    hole_ended: Condvar,
+    harm: HarmDone,
+    open: Mutex<Vec<TcpStream>>,
+}
+
+/// What [`Weather`] has done, in pieces; a proof that it was there.
+#[derive(Debug, Default)]
+struct HarmDone {
+    delayed: AtomicU64,
+    cut: AtomicU64,
+    swallowed: AtomicU64,
+    deafened: AtomicU64,
+}
+
+impl Weather {
+    /// Stays while nothing passes; says whether that was so.
+    fn sit_out(&self) -> bool {
+        let holes = open(&self.holes);
+        let swallowed = !holes.is_multiple_of(2);
+        if swallowed {
+            self.harm.swallowed.fetch_add(1, Ordering::Relaxed);
+        }
+        let hole = |holes: &mut u64| !holes.is_multiple_of(2);
+        drop(self.hole_ended.wait_while(holes, hole));
+        swallowed
+    }
+
+    /// Stays for a while, up to so many ms.
+    fn dawdle(&self, longest: &AtomicU64) {
+        let longest = longest.load(Ordering::Relaxed);
+        if longest > 0 {
+            self.harm.delayed.fetch_add(1, Ordering::Relaxed);
+            thread::sleep(Duration::from_millis(boot_nanos() / 1000 % (longest + 1)));
+        }
+    }
+
+    /// Takes one of the cuts that are still to be made.
+    fn takes_cut(&self) -> bool {
+        let less = |cuts: u64| cuts.checked_sub(1);
+        let took = self.cuts.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_ok();
+        if took {
+            self.harm.cut.fetch_add(1, Ordering::Relaxed);
+        }
+        took
+    }
 }
 
 /// A harm to be done once.
@@ -148,10 +199,66 @@ impl Proxy {
         self.weather.deaf.store(true, Ordering::Relaxed);
     }
 
+    /// Drops no more messages; how many were dropped since the start.
+    pub fn pass_messages(&self) -> u64 {
+        self.weather.deaf.store(false, Ordering::Relaxed);
+        self.weather.harm.deafened.load(Ordering::Relaxed)
+    }
+
     /// Delays each request by up to so many ms, so that those on different connections overtake
     /// each other.
     pub fn delay_requests(&self, ms: u64) {
         self.weather.delay.store(ms, Ordering::Relaxed);
+    }
+
+    /// Delays each reply, and each message, by up to so many ms.
+    pub fn delay_replies(&self, ms: u64) {
+        self.weather.reply_delay.store(ms, Ordering::Relaxed);
+    }
+
+    /// How many pieces have been delayed since the start.
+    pub fn delayed(&self) -> u64 {
+        self.weather.harm.delayed.load(Ordering::Relaxed)
+    }
+
+    /// Drops the next so many replies, of whatever requests, and cuts their connections; how many
+    /// of those asked for before were never needed.
+    pub fn cut_replies(&self, count: u64) -> u64 {
+        self.weather.cuts.swap(count, Ordering::Relaxed)
+    }
+
+    /// How many replies were cut off by that since the start.
+    pub fn replies_cut(&self) -> u64 {
+        self.weather.harm.cut.load(Ordering::Relaxed)
+    }
+
+    /// Lets nothing pass any more, without a sign; new connections seem to succeed.
+    pub fn open_hole(&self) {
+        let mut holes = open(&self.weather.holes);
+        *holes += u64::from(holes.is_multiple_of(2));
+    }
+
+    /// Lets everything pass again on new connections; those that were there are reset, as by a
+    /// router that has forgotten them. How many pieces were swallowed since the start.
+    pub fn close_hole(&self) -> u64 {
+        let mut holes = open(&self.weather.holes);
+        *holes += u64::from(!holes.is_multiple_of(2));
+        drop(holes);
+        self.cut_all();
+        self.weather.hole_ended.notify_all();
+        self.swallowed()
+    }
+
+    /// How many pieces a hole has swallowed since the start.
+    pub fn swallowed(&self) -> u64 {
+        self.weather.harm.swallowed.load(Ordering::Relaxed)
+    }
+
+    /// Cuts every connection; how many there were.
+    pub fn cut_all(&self) -> usize {
+        let streams = std::mem::take(&mut *open(&self.weather.open));
+        let cut = |stream: &TcpStream| stream.shutdown(Shutdown::Both).is_ok();
+        streams.iter().filter(|stream| cut(stream)).count() / 2
     }
 
     fn arm(&self, text: &str, harm: Harm) -> Rule {
@@ -214,6 +321,13 @@ fn serve(client: TcpStream, server: u16, rules: &Arc<Mutex<Vec<Rule>>>, weather:
     for stream in [&client, &server] {
         let _ = stream.set_nodelay(true);
     }
+    let clones = [client.try_clone(), server.try_clone()];
+    {
+        let mut known = open(&weather.open);
+        // What was closed meanwhile has no peer.
+        known.retain(|stream| stream.peer_addr().is_ok());
+        known.extend(clones.into_iter().map_while(Result::ok));
+    }
     let (Ok(to_server), Ok(to_client)) = (server.try_clone(), client.try_clone()) else {
         return;
     };
@@ -223,22 +337,29 @@ fn serve(client: TcpStream, server: u16, rules: &Arc<Mutex<Vec<Rule>>>, weather:
     let (of_requests, of_replies) = (weather.clone(), weather.clone());
     thread::spawn(move || {
         pump(client, &to_server, |piece| {
-            let longest = of_requests.delay.load(Ordering::Relaxed);
-            if longest > 0 {
-                thread::sleep(Duration::from_millis(boot_nanos() / 1000 % (longest + 1)));
-            }
+            of_requests.dawdle(&of_requests.delay);
             match rule_for(&rules, piece) {
                 Some(rule) if rule.harm == Harm::Hold => rule.hold(),
                 Some(rule) => *open(&for_reply) = Some(rule),
                 None => {}
             }
-            Some(piece.to_vec())
+            (!of_requests.sit_out()).then(|| piece.to_vec())
         });
     });
     thread::spawn(move || {
         pump(server, &to_client, |piece| {
+            of_replies.dawdle(&of_replies.reply_delay);
             let deaf = of_replies.deaf.load(Ordering::Relaxed);
-            let piece = if deaf { without_messages(piece) } else { piece.to_vec() };
+            let mut kept = piece.to_vec();
+            if deaf {
+                kept = without_messages(piece);
+                let dropped = u64::from(kept.len() < piece.len());
+                of_replies.harm.deafened.fetch_add(dropped, Ordering::Relaxed);
+            }
+            if of_replies.sit_out() || of_replies.takes_cut() {
+                return None;
+            }
+            let piece = kept;
             let Some(rule) = open(&of_reply).take() else { return Some(piece) };
             match rule.harm {
                 Harm::CutReply => rule.set(Progress::Over),

@@ -77,6 +77,13 @@ impl Stage {
         }
     }
 
+    /// Sets the stage with a server that keeps what it was told, and whose clock can be set.
+    pub fn open_durable(cast: Vec<&'static Language>) -> Self {
+        let server = TestServer::start_durable();
+        let url = server.url();
+        Self::with(cast, Backend::Redis, Server(Some(server)), None, url, None)
+    }
+
     fn with_server(cast: Vec<&'static Language>) -> Self {
         let via = std::env::var("FENCELOCK_CONFORMANCE_VIA").unwrap_or_default();
         let authority = (via == "tls").then(Authority::new);
@@ -121,6 +128,11 @@ impl Stage {
     pub fn store(&self) -> &Store {
         let store = self.store.as_ref();
         store.unwrap_or_else(|| panic!("there is no file: mark the scenario `on(Backend::File)`"))
+    }
+
+    /// The file that the locks are kept in, if it is one.
+    pub const fn kept_in(&self) -> Option<&Store> {
+        self.store.as_ref()
     }
 
     /// Whether the driver in a role can do this.
@@ -191,15 +203,33 @@ impl Stage {
 
     /// Sends a command of the scenario's own.
     pub fn redis<T: redis::FromRedisValue>(&self, words: &[&str]) -> T {
+        self.try_redis(words).unwrap_or_else(|error| panic!("{words:?}: {error}"))
+    }
+
+    /// As [`redis`](Self::redis), to a server that may be slow or away, as often as it takes within
+    /// two minutes.
+    pub fn redis_patiently<T: redis::FromRedisValue>(&self, words: &[&str]) -> T {
+        let give_up = Instant::now() + LIMIT * 6;
+        loop {
+            match self.try_redis(words) {
+                Ok(answer) => return answer,
+                Err(error) if Instant::now() > give_up => panic!("{words:?}: {error}"),
+                Err(_) => thread::sleep(Duration::from_millis(50)),
+            }
+        }
+    }
+
+    fn try_redis<T: redis::FromRedisValue>(&self, words: &[&str]) -> redis::RedisResult<T> {
         let mut command = redis::Cmd::new();
         command.arg(words);
         let mut observer = open(&self.observer);
-        let connect = || Observer(self.server.connection());
-        let answer = command.query(&mut observer.get_or_insert_with(connect).0).or_else(|_| {
-            // The scenario may have restarted the server.
-            command.query(&mut observer.insert(connect()).0)
-        });
-        answer.unwrap_or_else(|error| panic!("{words:?}: {error}"))
+        let known = observer.as_mut().map(|observer| command.query(&mut observer.0));
+        if let Some(Ok(answer)) = known {
+            return Ok(answer);
+        }
+        // The scenario may have restarted the server.
+        let connection = self.server.try_connection()?;
+        command.query(&mut observer.insert(Observer(connection)).0)
     }
 
     /// Waits until so many stand in the lock's queue.

@@ -33,7 +33,7 @@ pub use tls::{Authority, Issued};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// How long a server may take to answer its first PING; generous, for loaded machines.
-const START_LIMIT: Duration = Duration::from_secs(20);
+const START_LIMIT: Duration = Duration::from_secs(60);
 /// The Unix socket's name in the server's directory.
 const SOCKET: &str = "socket";
 /// How often a server is started on another port when somebody took the first one meanwhile.
@@ -64,6 +64,13 @@ impl TestServer {
     /// Starts a server whose clock can be set, with [`set_clock`](Self::set_clock).
     pub fn start_with_clock() -> Self {
         Self::start_as(Vec::new(), false, true)
+    }
+
+    /// Starts a server that has each write on disk before it answers, so that a
+    /// [`restart`](Self::restart) finds it, and whose clock can be set.
+    pub fn start_durable() -> Self {
+        let args = ["--appendonly", "yes", "--appendfsync", "always"];
+        Self::start_as(args.map(str::to_owned).to_vec(), false, true)
     }
 
     /// Starts a server that speaks TLS, too, on another port, and shows this certificate.
@@ -145,10 +152,19 @@ impl TestServer {
 
     /// A new blocking connection for commands that the test sends itself.
     pub fn connection(&self) -> redis::Connection {
-        match connect(self.port) {
+        match self.try_connection() {
             Ok(connection) => connection,
             Err(error) => panic!("no connection to {}: {error}", self.url()),
         }
+    }
+
+    /// As [`connection`](Self::connection), to a server that may not answer.
+    ///
+    /// # Errors
+    ///
+    /// What the client says.
+    pub fn try_connection(&self) -> redis::RedisResult<redis::Connection> {
+        connect(self.port)
     }
 
     /// Stops the server's clockwork (SIGSTOP): connections stay open, nothing answers.
@@ -182,7 +198,8 @@ impl TestServer {
         kill_and_reap(&mut self.child());
     }
 
-    /// Kills the server if it still runs, and starts it again, empty, on the same port.
+    /// Kills the server if it still runs, and starts it again on the same port, with what it has
+    /// on disk: nothing, but for one of [`start_durable`](Self::start_durable).
     pub fn restart(&self) {
         let mut child = self.child();
         kill_and_reap(&mut child);
@@ -195,6 +212,16 @@ impl TestServer {
                 Err(_) => {}
             }
         }
+    }
+
+    /// As [`restart`](Self::restart), and a server of [`start_durable`](Self::start_durable) has
+    /// lost what it had on disk.
+    pub fn restart_empty(&self) {
+        self.kill();
+        // Redis 7 and later have a folder, earlier ones a file.
+        let _ = fs::remove_dir_all(self.dir.join("appendonlydir"));
+        let _ = fs::remove_file(self.dir.join("appendonly.aof"));
+        self.restart();
     }
 
     fn child(&self) -> MutexGuard<'_, Child> {
