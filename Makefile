@@ -1,11 +1,12 @@
 # Each target a line or two; the longer work is in scripts/.
-.PHONY: help demo setup test test-all model lint fmt bench install build-node clean
+.PHONY: help demo setup test test-all model fuzz lint fmt bench install build-node clean
 
 help:
 	@echo "make demo      eight processes share one counter file, without a server; one is killed"
 	@echo "make test      lint and tests (sets up what they need first)"
 	@echo "make test-all  make test, and the longer checks"
 	@echo "make model     ten million states of the scripts and the client's logic, and random paths"
+	@echo "make fuzz      parsers and the C interface: SECONDS=60 for each target, TARGETS=all"
 	@echo "make install   the C library and its headers: PREFIX=/usr/local, DESTDIR=, LIBDIR="
 	@echo "make build-node  the Node package, for npm install ./node"
 	@echo "make lint | fmt | bench | setup | clean"
@@ -28,6 +29,9 @@ test-all: test
 
 model:
 	@cargo run --locked -p fencelock-model
+
+fuzz:
+	@scripts/fuzz.sh $(or $(SECONDS),60) $(TARGETS)
 
 lint: setup
 	@scripts/lint.sh

@@ -51,6 +51,9 @@ mod lock;
 #[doc(hidden)]
 pub mod model;
 mod options;
+#[cfg(feature = "model")]
+#[doc(hidden)]
+pub mod parse;
 mod release;
 mod term;
 mod tls;
