@@ -55,6 +55,7 @@ mod options;
 #[doc(hidden)]
 pub mod parse;
 mod release;
+mod sync;
 mod term;
 mod tls;
 mod token;

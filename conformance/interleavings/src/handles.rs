@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use loom::sync::atomic;
 use loom::thread;
 
-use crate::every_interleaving;
 use crate::handle::{self, Kind, Registry};
+use crate::{every_interleaving, join};
 
 struct Opaque;
 
@@ -71,13 +71,6 @@ fn look(handle: Handle) -> Option<usize> {
     thread::yield_now();
     assert_eq!(used.number, number, "it was changed while in use");
     Some(number)
-}
-
-fn join<T>(thread: thread::JoinHandle<T>) -> T {
-    match thread.join() {
-        Ok(value) => value,
-        Err(panic) => std::panic::resume_unwind(panic),
-    }
 }
 
 /// One thread looks while two free: one of them does, and what is looked at is there until then.
