@@ -31,6 +31,26 @@ pub fn the_reader_of_a_queue_gets_all_in_order() {
     });
 }
 
+/// A reader that waits is woken by each push, not only at the end.
+pub fn every_push_wakes_the_reader() {
+    every_interleaving(|| {
+        let queue = Arc::new(Queue::default());
+        let reader = thread::spawn({
+            let queue = queue.clone();
+            move || [queue.next(), queue.next()]
+        });
+        let other = thread::spawn({
+            let queue = queue.clone();
+            move || queue.push(Event::Lost(1))
+        });
+        queue.push(Event::Lost(2));
+        join(other);
+        assert!(join(reader).iter().all(Option::is_some));
+        queue.stop();
+        assert_eq!(queue.next(), None);
+    });
+}
+
 /// A descriptor: readable from a wake-up to the loop's turn.
 #[derive(Default)]
 struct Descriptor {

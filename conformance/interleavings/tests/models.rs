@@ -23,6 +23,7 @@ models! {
     waits::a_future_is_woken_for_its_lease
     waits::a_dropped_future_leaves_no_lease
     events::the_reader_of_a_queue_gets_all_in_order
+    events::every_push_wakes_the_reader
     events::an_event_loop_is_woken_for_every_result
     events::a_closed_inbox_keeps_nothing
 }
