@@ -30,7 +30,7 @@ test-all: test
 model:
 	@cargo run --locked -p fencelock-model
 
-fuzz:
+fuzz: setup
 	@scripts/fuzz.sh $(or $(SECONDS),60) $(TARGETS)
 
 lint: setup
