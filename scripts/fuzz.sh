@@ -18,6 +18,8 @@ flags=(-Cpasses=sancov-module -Ccodegen-units=1 -Cdebug-assertions -Coverflow-ch
 for argument in level=4 inline-8bit-counters pc-table trace-compares; do
     flags+=("-Cllvm-args=-sanitizer-coverage-$argument")
 done
+# Conditions stay apart, so that each can be seen to be met.
+flags+=(-Cllvm-args=-simplifycfg-branch-fold-threshold=0)
 out="$CARGO_TARGET_DIR/fuzz"
 program="$out/$host/release/fuzz"
 RUSTFLAGS="${flags[*]}" CARGO_TARGET_DIR="$out" CARGO_PROFILE_RELEASE_LTO=off \
