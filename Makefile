@@ -1,5 +1,5 @@
 # Each target a line or two; the longer work is in scripts/.
-.PHONY: help demo setup test test-all model torture lint fmt bench install build-node clean
+.PHONY: help demo setup test test-all model torture fuzz lint fmt bench install build-node clean
 
 help:
 	@echo "make demo      eight processes share one counter file, without a server; one is killed"
@@ -7,6 +7,7 @@ help:
 	@echo "make test-all  make test, and the longer checks"
 	@echo "make model     ten million states of the scripts and the client's logic, and random paths"
 	@echo "make torture   random faults on many processes for a minute: SECONDS=60 SEED= BACKEND=redis|file REPORT="
+	@echo "make fuzz      parsers and the C interface: SECONDS=60 for each target, TARGETS=all"
 	@echo "make install   the C library and its headers: PREFIX=/usr/local, DESTDIR=, LIBDIR="
 	@echo "make build-node  the Node package, for npm install ./node"
 	@echo "make lint | fmt | bench | setup | clean"
@@ -32,6 +33,9 @@ model:
 
 torture: setup
 	@SECONDS_="$(SECONDS)" SEED="$(SEED)" BACKEND="$(BACKEND)" REPORT="$(REPORT)" scripts/torture.sh
+
+fuzz: setup
+	@scripts/fuzz.sh $(or $(SECONDS),60) $(TARGETS)
 
 lint: setup
 	@scripts/lint.sh

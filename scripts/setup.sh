@@ -119,12 +119,13 @@ pip_install() {
     quiet "$VENV/bin/python" -m pip --disable-pip-version-check --no-input install "$@"
 }
 
-# Installs the tools for development when their list has changed.
+# Installs the tools for development when their list has changed: those of the list as
+# `supply-chain.sh lock` has locked them.
 install_tools() {
-    local list=python/requirements-dev.txt stamp="$VENV/.tools-stamp"
+    local list=python/requirements-dev.lock stamp="$VENV/.tools-stamp"
     cmp -s "$list" "$stamp" && return
     say "installing $list"
-    pip_install -r "$list" || fail "pip could not install $list"
+    pip_install --require-hashes -r "$list" || fail "pip could not install $list"
     cp "$list" "$stamp"
 }
 

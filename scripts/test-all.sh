@@ -13,7 +13,7 @@ run() {
     local name="$1" started="$SECONDS"
     shift
     say "$name"
-    "$@" 2>&1 | tee >(grep -aE '^test result: |^=+ .*(passed|failed|error).* in |not guarded$|^torture: |^overlaps |^faults |^[^ ]+ (pass|fail) [0-9]+$' |
+    "$@" 2>&1 | tee >(grep -aE '^test result: |^=+ .*(passed|failed|error).* in |not guarded$|^fuzz [a-z_]+: |^NOT CHECKED|^torture: |^overlaps |^faults |^[^ ]+ (pass|fail) [0-9]+$' |
         grep -v ' 0 passed; 0 failed' | sed "s/^/    /" >>"$summary") || failed+=("$name")
     echo "$name: $((SECONDS - started)) s" | tee -a "$summary"
 }
@@ -47,6 +47,10 @@ done <target/nodes.txt
 run "torture on Debian's Redis" env SECONDS_=240 scripts/torture.sh
 run "torture on Valkey" env SECONDS_=240 FENCELOCK_REDIS_SERVER="$(sed -n 's/^valkey //p' target/servers.txt)" scripts/torture.sh
 run "torture on a file" env SECONDS_=240 BACKEND=file scripts/torture.sh
+run "fuzzing, ten seconds a target" "$(dirname "$0")/fuzz.sh" 10
+run "the fuzzer: clippy" cargo clippy --quiet --locked -p fencelock-fuzz --features fuzzer -- -D warnings
+run "the C library's handles, every interleaving" cargo test --locked -p fencelock-interleavings
+run "supply chain" "$(dirname "$0")/supply-chain.sh"
 run "each rule of the protocol taken out: its test must fail" "$VENV/bin/python" scripts/check_rules.py
 run "the peers' adapters: clippy" cargo clippy --quiet --locked \
     --manifest-path bench/adapters/rslock/Cargo.toml -- -D warnings

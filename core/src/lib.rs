@@ -51,7 +51,11 @@ mod lock;
 #[doc(hidden)]
 pub mod model;
 mod options;
+#[cfg(feature = "model")]
+#[doc(hidden)]
+pub mod parse;
 mod release;
+mod sync;
 mod term;
 mod tls;
 mod token;

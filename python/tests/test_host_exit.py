@@ -12,7 +12,8 @@ import redis
 
 from conftest import FORK_IS_MEANT, LIMIT, LONG, QUIET
 
-ROUNDS = 20 if LONG else 4
+# Of each of ten ways.
+ROUNDS = 100 if LONG else 4
 
 BUSY = """
 import contextlib, os, signal, sys, threading

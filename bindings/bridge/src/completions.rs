@@ -1,11 +1,12 @@
 //! What comes of the operations of one event loop, until the loop's turn.
 
 use std::io;
-use std::mem::{replace, take};
 use std::os::fd::RawFd;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use fencelock::{EventLoop, fork_generation};
+
+use crate::inbox::Inbox;
 
 /// The loop's end. Dropping it drops what was not fetched, and what comes later.
 #[derive(Debug)]
@@ -19,31 +20,6 @@ pub struct Completions<T> {
 #[derive(Debug)]
 pub struct Sender<T>(Arc<Inbox<T>>);
 
-struct Inbox<T> {
-    state: Mutex<State<T>>,
-    wake: Box<dyn Fn() + Send + Sync>,
-}
-
-#[derive(Debug)]
-struct State<T> {
-    results: Vec<T>,
-    /// Whether the reader has been woken, or is looking anyway.
-    woken: bool,
-    closed: bool,
-}
-
-impl<T> std::fmt::Debug for Inbox<T> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Inbox")
-    }
-}
-
-impl<T> Inbox<T> {
-    fn state(&self) -> MutexGuard<'_, State<T>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 impl<T> Completions<T> {
     /// An empty queue, and the event loop that it is for.
     ///
@@ -52,9 +28,7 @@ impl<T> Completions<T> {
     /// There are no more descriptors.
     pub fn new() -> io::Result<Self> {
         let event_loop = EventLoop::new()?;
-        let state = State { results: Vec::new(), woken: false, closed: false };
-        let wake = Box::new(event_loop.waker());
-        let inbox = Arc::new(Inbox { state: Mutex::new(state), wake });
+        let inbox = Arc::new(Inbox::new(event_loop.waker()));
         Ok(Self { event_loop, inbox, generation: fork_generation() })
     }
 
@@ -76,7 +50,7 @@ impl<T> Completions<T> {
     /// Makes the descriptor readable although nothing came, for a reader that left something for
     /// the next time.
     pub fn wake(&self) {
-        (self.inbox.wake)();
+        self.inbox.wake();
     }
 
     /// Takes the loop's turn, and everything that is there then. Does not block; in a forked child
@@ -85,12 +59,7 @@ impl<T> Completions<T> {
         if self.generation != fork_generation() {
             return Vec::new();
         }
-        // What comes from here on is found below.
-        self.inbox.state().woken = true;
-        self.event_loop.turn();
-        let mut state = self.inbox.state();
-        state.woken = false;
-        take(&mut state.results)
+        self.inbox.fetch(|| self.event_loop.turn())
     }
 }
 
@@ -101,11 +70,7 @@ impl<T> Drop for Completions<T> {
             std::mem::forget(self.inbox.clone());
             return;
         }
-        let mut state = self.inbox.state();
-        state.closed = true;
-        let results = take(&mut state.results);
-        drop(state);
-        drop(results);
+        self.inbox.close();
     }
 }
 
@@ -119,18 +84,7 @@ impl<T> Sender<T> {
     /// Adds a result, and wakes the reader unless that has been done. Dropped if there is none
     /// any more.
     pub fn send(&self, result: T) {
-        let mut state = self.0.state();
-        if state.closed {
-            drop(state);
-            drop(result);
-            return;
-        }
-        state.results.push(result);
-        let first = !replace(&mut state.woken, true);
-        drop(state);
-        if first {
-            (self.0.wake)();
-        }
+        self.0.send(result);
     }
 }
 

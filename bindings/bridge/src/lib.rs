@@ -3,9 +3,11 @@
 //! that queue; and a queue of results for an event loop.
 
 mod completions;
+mod inbox;
 pub mod log;
 mod per_process;
 mod queue;
+mod sync;
 
 pub use completions::{Completions, Sender};
 pub use per_process::PerProcess;

@@ -2,11 +2,12 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use tracing::Level;
 
 use crate::per_process::PerProcess;
+use crate::sync::{Condvar, Mutex, MutexGuard};
 
 /// How many log records are kept for a reader that is slow or absent; the rest are dropped.
 const RECORDS_MOST: usize = 1000;

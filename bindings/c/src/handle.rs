@@ -5,12 +5,12 @@
 //! No mutex: a thread that holds one at a fork would leave it locked in the child. A place whose
 //! thing is in use by a thread at that moment is never used again in the child.
 
-use std::cell::UnsafeCell;
 use std::ops::Deref;
 use std::ptr;
-use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use crate::error::Failure;
+use crate::sync::{AtomicPtr, AtomicU32, AtomicU64, UnsafeCell};
 
 /// No address that x86-64 or arm64 programs have begins like this: to follow it is a fault.
 const MARK: u64 = 0b10 << 62;
@@ -160,7 +160,7 @@ pub(crate) fn hand_out<T: Kind>(value: T) -> Result<*mut T::Opaque, Failure> {
         return Err(Failure::internal(format!("there are too many handles of a {}", T::NAME)));
     };
     // SAFETY: the place is vacant and was taken by this thread: nobody else looks at it.
-    unsafe { *place.value.get() = Some(value) };
+    place.value.with_mut(|place| unsafe { *place = Some(value) });
     let generation = place.state.load(Ordering::Relaxed) >> 32;
     place.state.store((generation << 32) | LIVE, Ordering::Release);
     let handle =
@@ -209,7 +209,7 @@ impl<T: Kind> Deref for Used<T> {
     #[expect(clippy::panic, reason = "a bug; the boundary catches it")]
     fn deref(&self) -> &T {
         // SAFETY: while it is in use nobody writes.
-        match unsafe { &*self.place.value.get() } {
+        match self.place.value.with(|value| unsafe { &*value }) {
             Some(value) => value,
             None => panic!("a live place is empty"),
         }
@@ -223,7 +223,7 @@ impl<T: Kind> Drop for Used<T> {
             return;
         }
         // SAFETY: freed, and this was the last call that used it: nobody else looks at it.
-        let value = unsafe { (*self.place.value.get()).take() };
+        let value = self.place.value.with_mut(|value| unsafe { (*value).take() });
         let generation = (before >> 32) + 1;
         // A place whose generations are used up stays empty, so that no handle comes back.
         if u32::try_from(generation).is_ok() {

@@ -21,4 +21,5 @@ pub mod lease;
 pub mod lock;
 pub mod log;
 pub mod options;
+mod sync;
 pub mod version;

@@ -78,7 +78,7 @@ impl Url {
 pub(crate) struct RedisUrl {
     pub(crate) place: Place,
     pub(crate) db: u32,
-    pub(crate) username: Option<String>,
+    pub(crate) username: Option<Secret>,
     pub(crate) password: Option<Secret>,
     pub(crate) prefix: Option<String>,
     /// Only RESP2 is to be spoken (`protocol=2`).
@@ -180,7 +180,7 @@ fn parse_redis(url: &str) -> Result<RedisUrl> {
             Some((user, password)) => (user, Some(password)),
             None => (user_info, None),
         };
-        parsed.username = Some(decode(user)?).filter(|user| !user.is_empty());
+        parsed.username = Some(decode(user)?).filter(|user| !user.is_empty()).map(Secret);
         parsed.password = password.map(decode).transpose()?.map(Secret);
     }
     let path_db = match path.trim_end_matches('/') {
@@ -312,7 +312,7 @@ fn set_login(parsed: &mut RedisUrl, name: &str, value: String) -> Result<()> {
         )
     };
     if name.starts_with("user") {
-        if parsed.username.replace(value).is_some() {
+        if parsed.username.replace(Secret(value)).is_some() {
             return Err(twice());
         }
     } else if parsed.password.replace(Secret(value)).is_some() {

@@ -21,7 +21,7 @@ fn both_libraries_ways_are_taken() {
     assert_eq!(ok("redis://h?prefix=app%3A").prefix.as_deref(), Some("app:"));
     for url in ["redis://u:p%40s@h", "redis://h?username=u&password=p%40s"] {
         let url = ok(url);
-        assert_eq!(url.username.as_deref(), Some("u"));
+        assert_eq!(url.username.unwrap().reveal(), "u");
         assert_eq!(url.password.unwrap().reveal(), "p@s");
     }
     assert_eq!(ok("redis://:secret@h").username, None);
@@ -54,7 +54,7 @@ fn unix_sockets_are_taken_as_both_libraries_write_them() {
     ] {
         let parsed = ok(url);
         assert_eq!((parsed.place.clone(), parsed.db), (Place::Unix("/run/a b.sock".into()), 2));
-        assert_eq!(parsed.username.as_deref(), Some("u"));
+        assert_eq!(parsed.username.as_ref().unwrap().reveal(), "u");
         assert_eq!(parsed.password.as_ref().unwrap().reveal(), "p@");
         assert_eq!(parsed.to_string(), "redis+unix:///run/a b.sock?db=2");
     }
@@ -107,8 +107,8 @@ fn what_is_wrong_or_unknown_is_refused() {
 }
 
 #[test]
-fn the_password_is_never_shown() {
-    let url = ok("redis://user:canary@host/1");
+fn user_and_password_are_never_shown() {
+    let url = ok("redis://canary:canary@host/1");
     assert!(!format!("{url:?} {url}").contains("canary"));
     for bad in [
         "redis://u:canary@h:x",

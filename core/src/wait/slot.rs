@@ -1,12 +1,13 @@
 //! Where one waiting caller, a future or a blocked thread, finds how its wait ended.
 
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use crate::backend::Interrupt;
 use crate::error::{Error, ErrorKind, Result};
 use crate::lease::Lease;
+use crate::sync::{Condvar, Mutex, MutexGuard};
 
 /// How often a blocked thread asks whether it is interrupted: twice within the 100 ms that a
 /// Ctrl-C may take.

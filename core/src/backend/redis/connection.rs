@@ -23,7 +23,7 @@ pub(super) fn login(url: &RedisUrl, protocol: ProtocolVersion) -> RedisConnectio
         .set_protocol(protocol)
         .set_skip_set_lib_name();
     if let Some(username) = &url.username {
-        info = info.set_username(username);
+        info = info.set_username(username.reveal());
     }
     if let Some(password) = &url.password {
         info = info.set_password(password.reveal());

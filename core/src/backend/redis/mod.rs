@@ -4,6 +4,8 @@ mod connection;
 mod denied;
 mod direct;
 mod handshake;
+#[cfg(any(test, feature = "model"))]
+pub(crate) mod pieces;
 mod pipeline;
 pub(crate) mod protocol;
 pub(crate) mod release;

@@ -427,7 +427,7 @@ pub(super) fn each_extended(answer: Result<Value>, count: usize) -> Vec<Result<V
     vec![Err(error); count]
 }
 
-pub(super) fn read_inspect(name: &str, value: &Value) -> Result<Inspection> {
+pub(crate) fn read_inspect(name: &str, value: &Value) -> Result<Inspection> {
     let read = || {
         let parts = list(value)?;
         let id = text(parts.first())?;

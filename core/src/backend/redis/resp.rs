@@ -146,7 +146,10 @@ fn number(digits: &[u8]) -> RedisResult<i64> {
 
 /// A length, not so large that a garbled one makes us wait for bytes that never come.
 fn length(digits: &[u8]) -> RedisResult<i64> {
-    number(digits).and_then(|length| if length <= LONGEST { Ok(length) } else { Err(garbled()) })
+    number(digits).and_then(|length| {
+        // -1: there is none.
+        if (-1..=LONGEST).contains(&length) { Ok(length) } else { Err(garbled()) }
+    })
 }
 
 fn garbled() -> redis::RedisError {
@@ -155,19 +158,8 @@ fn garbled() -> redis::RedisError {
 
 #[cfg(test)]
 mod tests {
+    use super::super::pieces::{Pieces, received};
     use super::*;
-
-    /// Gives so many bytes at a time.
-    struct Slow<'a>(&'a [u8], usize);
-
-    impl Read for Slow<'_> {
-        fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-            let count = self.1.min(self.0.len()).min(buf.len());
-            buf[..count].copy_from_slice(&self.0[..count]);
-            self.0 = &self.0[count..];
-            Ok(count)
-        }
-    }
 
     fn long() -> Vec<u8> {
         let mut text = b"*2\r\n$5000\r\n".to_vec();
@@ -196,7 +188,7 @@ mod tests {
             let expected = redis::parse_redis_value(text).unwrap();
             for step in [1, 2, 3, 7, 10_000] {
                 let twice = [text, text].concat();
-                let (mut reader, mut stream) = (Reader::new(), Slow(&twice, step));
+                let (mut reader, mut stream) = (Reader::new(), Pieces(&twice, step));
                 for _ in 0..2 {
                     assert_eq!(reader.read(&mut stream).unwrap(), expected);
                 }
@@ -207,25 +199,9 @@ mod tests {
         }
     }
 
-    /// Reads all from a stream that gives so many bytes at a time, as one that does not block.
-    fn received(text: &[u8], step: usize) -> Vec<RedisResult<Value>> {
-        let (mut reader, mut stream) = (Reader::new(), Slow(text, step));
-        let mut values = Vec::new();
-        while !stream.0.is_empty() {
-            reader.receive(&mut stream).unwrap();
-            while let Some(value) = reader.next_received() {
-                values.push(value);
-                if values.last().is_some_and(Result::is_err) {
-                    return values;
-                }
-            }
-        }
-        values
-    }
-
     #[test]
     fn an_error_is_a_value_with_its_code() {
-        let mut stream = Slow(b"-NOSCRIPT No matching script.\r\n", 100);
+        let mut stream = Pieces(b"-NOSCRIPT No matching script.\r\n", 100);
         let value = Reader::new().read(&mut stream).unwrap();
         assert_eq!(value.extract_error().unwrap_err().code(), Some("NOSCRIPT"));
     }
@@ -233,7 +209,7 @@ mod tests {
     #[test]
     fn garbage_and_a_cut_stream_are_errors() {
         let deep = b"*1\r\n".repeat(100);
-        let texts: [&[u8]; 9] = [
+        let texts: [&[u8]; 10] = [
             b"",
             b"\r\n",
             b"hello\r\n",
@@ -241,16 +217,17 @@ mod tests {
             b"$5\r\nab",
             b"*2\r\n:1\r\n",
             b"$-7\r\n",
+            b"*-2\r\n",
             b"+OK",
             &deep,
         ];
         for text in texts {
-            assert!(Reader::new().read(&mut Slow(text, 100)).is_err(), "{text:?}");
+            assert!(Reader::new().read(&mut Pieces(text, 100)).is_err(), "{text:?}");
             // What is cut may still come.
             assert!(received(text, 100).iter().all(Result::is_err), "{text:?}");
         }
         let huge = b"$999999999999\r\n";
-        assert!(Reader::new().read(&mut Slow(huge, 100)).is_err());
+        assert!(Reader::new().read(&mut Pieces(huge, 100)).is_err());
         assert!(matches!(&received(huge, 100)[..], [Err(_)]));
     }
 }
