@@ -243,9 +243,10 @@ impl Driver {
         self.child().id()
     }
 
-    /// Whether the answer to a request is there.
+    /// Whether the answer to a request is there, or will never be.
     pub fn has_answered(&self, id: u64) -> bool {
-        self.inbox.state().answers.contains_key(&id)
+        let state = self.inbox.state();
+        state.ended || state.answers.contains_key(&id)
     }
 
     /// Sends a request and waits for its answer.

@@ -15,6 +15,7 @@ mod signals;
 #[cfg(test)]
 mod signals_tests;
 mod stream;
+mod unsignalled;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

@@ -16,6 +16,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::handshake;
+use super::unsignalled::Unsignalled;
 use crate::clock::Moment;
 use crate::error::{Error, Result};
 use crate::fork::{Inherited, Native};
@@ -94,7 +95,7 @@ pub(super) async fn open_blocking(endpoint: &Endpoint, by: Moment) -> Result<Blo
             let opened = open_tls(endpoint, tls, (host, *port), std::convert::identity, by).await?;
             let (stream, session) = opened.into_inner();
             let stream = stream.into_std().map_err(failed)?;
-            Blocking::Tls(Box::new(StreamOwned::new(session, stream)))
+            Blocking::Tls(Box::new(StreamOwned::new(session, Unsignalled(stream))))
         }
     };
     socket2::SockRef::from(&stream).set_nonblocking(false).map_err(failed)?;
@@ -211,7 +212,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
 pub(super) enum Blocking {
     Tcp(std::net::TcpStream),
     Unix(StdUnixStream),
-    Tls(Box<StreamOwned<ClientConnection, std::net::TcpStream>>),
+    Tls(Box<StreamOwned<ClientConnection, Unsignalled>>),
 }
 
 impl AsFd for Blocking {
@@ -219,7 +220,7 @@ impl AsFd for Blocking {
         match self {
             Self::Tcp(stream) => stream.as_fd(),
             Self::Unix(stream) => stream.as_fd(),
-            Self::Tls(stream) => stream.sock.as_fd(),
+            Self::Tls(stream) => stream.sock.0.as_fd(),
         }
     }
 }
@@ -274,7 +275,7 @@ impl Blocking {
                     stream.conn.write_tls(&mut sealed)?;
                 }
                 // The answers are not looked at, so they need not be opened.
-                drain(TcpStream::from_std(stream.sock.try_clone()?)?, &sealed).await
+                drain(TcpStream::from_std(stream.sock.0.try_clone()?)?, &sealed).await
             }
         }
     }
