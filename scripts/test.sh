@@ -5,9 +5,8 @@ set -euo pipefail
 source "$(dirname "$0")/common.sh"
 # Tests start servers of their own, and some want it unset.
 unset FENCELOCK_URL
-summary="$(mktemp)"
-trap 'rm -f "$summary"' EXIT
-failed=()
+summary="$(mktemp)" failed="$(mktemp)" beside="$(mktemp)"
+trap 'rm -f "$summary" "$failed" "$beside"; jobs -p | xargs --no-run-if-empty kill' EXIT
 
 # What hangs is to be seen as failed, not as a CI that never ended; at a terminal Ctrl-C does that.
 limit=()
@@ -17,21 +16,27 @@ limit=()
 run() {
     say "$*"
     "${limit[@]}" "$@" 2>&1 | tee >(grep -aE '^test result: |^model: [0-9]+ states|^=+ .*(passed|failed|error).* in |examples in the doc|^[^ ]+ (pass|fail) [0-9]+$' \
-        >>"$summary") || failed+=("$*")
+        >>"$summary") || echo "$*" >>"$failed"
 }
 
 # --all-targets leaves out the examples in the documentation.
 run cargo test --locked --no-fail-fast --workspace --all-targets
 run cargo test --locked --no-fail-fast --workspace --doc
-run "$VENV/bin/python" scripts/check_readme.py
-run "$VENV/bin/python" scripts/check_c.py
+# What is left waits more than it computes: half of it runs beside the other, and is shown after it.
+{
+    run "$VENV/bin/python" scripts/check_readme.py
+    run "$VENV/bin/python" scripts/check_c.py
+    run scripts/test-node.sh
+} >"$beside" 2>&1 &
+other="$!"
 run "$VENV/bin/python" -m pytest python
-run scripts/test-node.sh
+wait "$other" || echo "what ran beside pytest" >>"$failed"
+cat "$beside"
 
 say "in all:"
 # Crates without tests have nothing to say here.
 grep -v ': ok. 0 passed; 0 failed' "$summary"
-[[ ${#failed[@]} == 0 ]] || {
-    printf 'failed: %s\n' "${failed[@]}" >&2
+[[ ! -s "$failed" ]] || {
+    sed 's/^/failed: /' "$failed" >&2
     exit 1
 }
