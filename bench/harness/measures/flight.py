@@ -17,7 +17,7 @@ class InFlight(Measure[float]):
     key = "m4"
     name = "many locks in flight from one process"
     operation = "flight"
-    minutes = 0.5
+    minutes = 1.0
 
     def __init__(self, locks: int, pairs: int) -> None:
         super().__init__()

@@ -39,7 +39,7 @@ class OneLock(Measure[Queue]):
     key = "m3"
     name = f"{PROCESSES} processes, one lock, sections of {HOLD_US / 1000:g} ms"
     operation = "loop"
-    minutes = 4
+    minutes = 3
 
     def __init__(self, seconds: float, server: Server) -> None:
         super().__init__()

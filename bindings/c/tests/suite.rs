@@ -4,6 +4,7 @@
 
 use std::path::Path;
 use std::process::{Command, Output};
+use std::sync::{Mutex, PoisonError};
 
 use fencelock_testserver::{TestServer, compile};
 
@@ -46,6 +47,9 @@ fn program(name: &str, sanitizers: &'static str, arguments: &[&str]) {
 }
 
 fn under_valgrind(name: &str, source: &str, arguments: &[&str]) {
+    // One at a time: what is so slow would run into its own timeouts.
+    static TURN: Mutex<()> = Mutex::new(());
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let mut command = Command::new("valgrind");
     command
         .args(["--quiet", "--error-exitcode=9"])
