@@ -204,7 +204,7 @@ fn acquire_delivered_too_late(stage: &Stage) {
 fn acquire_delivered_after_its_release(stage: &Stage) {
     const TTL: u64 = 60_000;
     let proxy = Proxy::start(stage.server.port());
-    let options = Fields::default().with("url", proxy.url()).with("response_timeout", 300);
+    let options = Fields::default().with("url", proxy.url()).with("response_timeout", 1_000);
     let party = stage.connect(stage.driver(0), &options).unwrap();
     let other = stage.party(1);
     other.acquire("warm").lease().release().unwrap();
