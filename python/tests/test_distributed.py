@@ -25,7 +25,7 @@ def in_thread(work: Callable[[], T]) -> T:
 
 
 def test_acquire_takes_and_keeps(name: str, raw: redis.Redis) -> None:
-    lock = DistributedLock(name, ttl=1)
+    lock = DistributedLock(name, ttl=2)
     assert lock.acquire() is True
     token = raw.get(name)
     lease = lock.lease

@@ -26,7 +26,7 @@ import contextlib, os, threading
 import fencelock
 
 client = fencelock.connect()
-lock = client.lock(os.environ["LOCK"], ttl=2)
+lock = client.lock(os.environ["LOCK"], ttl=4)
 # The master's, for as long as it lives.
 lease = lock.acquire()
 
