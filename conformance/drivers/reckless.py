@@ -7,10 +7,8 @@ from __future__ import annotations
 import time
 import uuid
 from typing import NamedTuple
-from urllib.parse import quote
 
-import redis
-from redis_py import Fields, now, serve
+from redis_py import Fields, clients, connect, now, serve, unknown
 
 
 class Lease(NamedTuple):
@@ -19,7 +17,6 @@ class Lease(NamedTuple):
     deadline: int
 
 
-clients: dict[str, redis.Redis] = {}
 leases: dict[str, Lease] = {}
 
 
@@ -57,8 +54,7 @@ def carry_out(op: str, args: Fields) -> str:
         case "hello":
             return "ok name=reckless can=drop"
         case "connect":
-            clients[args["client"]] = redis.Redis.from_url(args["url"])
-            return "ok"
+            return connect(args)
         case "acquire":
             return take(args, int(args["timeout"]) / 1000)
         case "try":
@@ -68,7 +64,7 @@ def carry_out(op: str, args: Fields) -> str:
             return f"{claim(lease)} held={int(now() < lease.deadline)}"
         case "release" | "drop":
             return release(args)
-    return f"err usage message={quote('no operation ' + op)}"
+    return unknown(op)
 
 
 serve(carry_out)

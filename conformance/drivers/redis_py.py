@@ -65,20 +65,28 @@ def sections(args: Fields) -> str:
     return "ok spans=" + ",".join(spans)
 
 
+def connect(args: Fields) -> str:
+    clients[args["client"]] = redis.Redis.from_url(args["url"])
+    return "ok"
+
+
+def unknown(op: str) -> str:
+    return f"err usage message={quote('no operation ' + op)}"
+
+
 def carry_out(op: str, args: Fields) -> str:
     match op:
         case "hello":
             return "ok name=redis-py can="
         case "connect":
-            clients[args["client"]] = redis.Redis.from_url(args["url"])
-            return "ok"
+            return connect(args)
         case "acquire" | "try":
             return take(args, blocking=op == "acquire")
         case "release":
             return release(args)
         case "sections":
             return sections(args)
-    return f"err usage message={quote('no operation ' + op)}"
+    return unknown(op)
 
 
 def serve(carry_out: Callable[[str, Fields], str]) -> None:

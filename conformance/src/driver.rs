@@ -144,9 +144,8 @@ impl Driver {
             Err(error) => panic!("driver {name} can't be started: {error}; {}", language.setup),
         };
         let id = driver.send("hello", &Fields::default());
-        let answer = |state: &mut State| state.answers.remove(&id);
         let limit = if quiet { LIMIT * 6 } else { LIMIT };
-        let Some(hello) = driver.inbox.find(limit, answer) else {
+        let Some(hello) = driver.answer_within(id, limit) else {
             let said = driver.transcript();
             panic!("driver {name} did not start; {}; it said:\n{said}", language.setup)
         };
@@ -219,7 +218,7 @@ impl Driver {
     ///
     /// What the driver said.
     pub fn answer(&self, id: u64) -> Answer {
-        let answer = self.inbox.find(LIMIT, |state| state.answers.remove(&id));
+        let answer = self.answer_within(id, LIMIT);
         answer.unwrap_or_else(|| panic!("driver {} gave no answer to request {id}", self.name))
     }
 

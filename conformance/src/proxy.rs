@@ -16,7 +16,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::driver::LIMIT;
-use crate::kit::boot_nanos;
+use crate::kit::{boot_nanos, open};
 
 /// A running proxy. Its threads end with its connections.
 #[derive(Debug)]
@@ -106,10 +106,6 @@ enum Progress {
     Armed,
     Caught,
     Over,
-}
-
-fn open<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Rule {

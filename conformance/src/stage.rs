@@ -5,7 +5,7 @@
 )]
 
 use std::process::Command;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,6 +14,7 @@ use fencelock_testserver::{Authority, TestServer};
 use crate::backend::{Backend, Server, Store};
 use crate::driver::{Driver, LIMIT, Language};
 use crate::history::History;
+use crate::kit::open;
 use crate::line::{Fault, Fields, decode};
 use crate::party::Party;
 
@@ -46,10 +47,6 @@ impl std::fmt::Debug for Observer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Observer")
     }
-}
-
-fn open<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Looks every few ms until something is there.

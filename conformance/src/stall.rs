@@ -39,6 +39,5 @@ pub fn all_since(begun: u64) -> Vec<(u64, Duration)> {
 
 /// The longest stall since a moment, if there was one.
 pub fn since(begun: u64) -> Option<Duration> {
-    let stalls = STALLS.lock().unwrap_or_else(PoisonError::into_inner);
-    stalls.iter().filter(|(at, _)| *at > begun).map(|(_, took)| *took).max()
+    all_since(begun).into_iter().map(|(_, took)| took).max()
 }

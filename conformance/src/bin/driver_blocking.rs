@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread;
 
 use fencelock::blocking::{Client, Lease, Lock};
 use fencelock_conformance::describe;
-use fencelock_conformance::kit::{self, Wish, boot_nanos, fault};
+use fencelock_conformance::kit::{self, Wish, boot_nanos, fault, open};
 use fencelock_conformance::line::{Answer, Fault, Fields, Request, Said};
 
 #[derive(Default)]
@@ -17,10 +17,6 @@ struct Driver {
     leases: Mutex<HashMap<String, Arc<Lease>>>,
     /// Requests that can be cancelled.
     cancelled: Mutex<HashMap<u64, Arc<AtomicBool>>>,
-}
-
-fn open<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn main() {

@@ -5,13 +5,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
 use fencelock_conformance::cast;
 use fencelock_conformance::driver::{Driver, Language};
-use fencelock_conformance::kit::boot_nanos;
+use fencelock_conformance::kit::{boot_nanos, open};
 use fencelock_conformance::line::{Answer, Fields};
 use fencelock_conformance::stall;
 
@@ -71,10 +71,6 @@ pub enum Reply {
     Gone,
     /// It is there, and says nothing.
     Hung,
-}
-
-fn open<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Seat {
