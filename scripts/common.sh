@@ -12,6 +12,15 @@ unset VIRTUAL_ENV PYTHONPATH PYTHONHOME
 # rustup puts cargo there, and a shell that was open before does not know it yet.
 PATH="$PATH:${CARGO_HOME:-$HOME/.cargo}/bin"
 
+# What hangs is to be seen as failed, not as a CI that never ended; at a terminal Ctrl-C does that.
+ended_by_hand=
+[[ ! -t 0 ]] || ended_by_hand=1
+
+# Runs a command for so many seconds at most.
+limited() {
+    if [[ -n "$ended_by_hand" ]]; then "${@:2}"; else timeout --kill-after=10 "$@"; fi
+}
+
 say() { printf '== %s\n' "$*"; }
 fail() {
     printf 'error: %s\n' "$*" >&2

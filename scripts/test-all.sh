@@ -13,7 +13,7 @@ run() {
     local name="$1" started="$SECONDS"
     shift
     say "$name"
-    "$@" 2>&1 | tee >(grep -aE '^test result: |^=+ .*(passed|failed|error).* in |not guarded$|^fuzz [a-z_]+: |^NOT CHECKED|^torture: |^overlaps |^faults |^[^ ]+ (pass|fail) [0-9]+$' |
+    limited 3600 "$@" 2>&1 | tee >(grep -aE '^test result: |^=+ .*(passed|failed|error).* in |not guarded$|^fuzz [a-z_]+: |^NOT CHECKED|^torture: |^overlaps |^faults |^[^ ]+ (pass|fail) [0-9]+$' |
         grep -v ' 0 passed; 0 failed' | sed "s/^/    /" >>"$summary") || failed+=("$name")
     echo "$name: $((SECONDS - started)) s" | tee -a "$summary"
 }
