@@ -6,10 +6,10 @@ use std::time::Duration;
 pub(crate) use crate::attempt::Patience;
 
 use crate::attempt::Decision;
-use crate::backend::{Answer, Claim, Interrupt, Mode, Pipeline};
+use crate::backend::{Answer, Attempted, Backend, Boxed, Claim, Interrupt, Pipeline};
 use crate::client::UnderWay;
 use crate::clock::Moment;
-use crate::completion::Step;
+use crate::completion::{First, Step};
 use crate::engine;
 use crate::error::{Error, Result};
 use crate::event_loop::EventLoop;
@@ -26,6 +26,8 @@ pub(crate) struct Acquiring {
     patience: Patience,
     since: Moment,
     place: Option<Place>,
+    /// With which the last attempt was made.
+    listener: u32,
     /// A second attempt is under way, and the first may still be on its way, too.
     repeating: bool,
 }
@@ -49,23 +51,32 @@ enum Next {
 }
 
 impl Acquiring {
-    fn begin(described: &Arc<Described>, patience: Patience) -> Result<Self> {
+    /// `listener` gives the listener that the claim may name.
+    fn begin(
+        described: &Arc<Described>,
+        patience: Patience,
+        listener: impl FnOnce(&dyn Backend) -> u32,
+    ) -> Result<Self> {
         described.check()?;
         let session = UnderWay::new(described.shared.session()?);
         session.check_open()?;
         let options = &described.options;
-        let claim = Arc::new(Claim {
-            name: described.name.clone(),
-            token: Token::generate()?,
-            mode: Mode::Exclusive,
-            ttl_ms: options.ttl_ms(),
-            label: options.label.clone(),
-            ticket: 0,
-        });
+        let (name, label) = (described.name.clone(), options.label.clone());
+        let mut claim = Claim::new(name, Token::generate()?, options.ttl_ms(), label);
+        claim.listener = listener(&*session.backend);
+        let (listener, claim) = (claim.listener, Arc::new(claim));
         let since = Moment::now();
         let described = described.clone();
-        let mut acquiring =
-            Self { session, described, claim, patience, since, place: None, repeating: false };
+        let mut acquiring = Self {
+            session,
+            described,
+            claim,
+            patience,
+            since,
+            place: None,
+            listener,
+            repeating: false,
+        };
         if patience.queues(acquiring.session.backend.listening()) {
             acquiring.place = Some(acquiring.enter());
         }
@@ -115,7 +126,7 @@ impl Acquiring {
             }
             Decision::Wait(answer) => {
                 let place = self.place.take().unwrap_or_else(|| self.enter());
-                place.stay(&answer);
+                place.stay(&answer, self.listener);
                 Ok(Next::Wait(place))
             }
             Decision::Again => Ok(Next::Again),
@@ -134,7 +145,11 @@ pub(crate) async fn acquire(
     described: Arc<Described>,
     patience: Patience,
 ) -> Result<Option<Lease>> {
-    let outcome = match Acquiring::begin(&described, patience) {
+    let listener = |backend: &dyn Backend| match patience {
+        Patience::Once => 0,
+        Patience::For(_) | Patience::Forever => backend.listener(),
+    };
+    let outcome = match Acquiring::begin(&described, patience, listener) {
         Ok(acquiring) => acquiring.attempts(false).await,
         Err(error) => Err(error),
     };
@@ -182,27 +197,33 @@ pub(crate) fn acquire_by(
     event_loop: &EventLoop,
     described: &Arc<Described>,
     patience: Patience,
-    then: impl FnOnce(Step<Option<Lease>>) + Send + 'static,
+    then: impl FnOnce(First) + Send + 'static,
 ) -> Result<Option<Attempt>> {
     let name = described.name.clone();
     let at = move |error: Error| error.at(&name);
-    let mut acquiring = Acquiring::begin(described, patience).map_err(&at)?;
-    let Some(pipeline) = acquiring.session.backend.pipeline(event_loop) else {
-        then(Step::Left(Box::pin(async move { acquiring.attempts(false).await.map_err(at) })));
+    let left = |rest: Boxed<'static, Result<Option<Lease>>>| First::Done(Step::Left(rest));
+    let mut pipeline = None;
+    let listener = |backend: &dyn Backend| {
+        pipeline = backend.pipeline(event_loop);
+        pipeline.as_ref().map_or(0, |pipeline| pipeline.listener())
+    };
+    let mut acquiring = Acquiring::begin(described, patience, listener).map_err(&at)?;
+    let Some(pipeline) = pipeline else {
+        then(left(Box::pin(async move { acquiring.attempts(false).await.map_err(at) })));
         return Ok(None);
     };
     let (claim, queue, by) = (acquiring.claim.clone(), acquiring.place.is_some(), acquiring.by());
     let done = move |answer| {
         then(match acquiring.next(answer, false) {
-            Ok(Next::Lease(lease)) => Step::Over(Ok(Some(lease))),
-            Ok(Next::Busy) => Step::Over(Ok(None)),
+            Ok(Next::Lease(lease)) => First::Done(Step::Over(Ok(Some(lease)))),
+            Ok(Next::Busy) => First::Done(Step::Over(Ok(None))),
             Ok(Next::Wait(place)) => {
-                Step::Left(Box::pin(async move { place.wait().await.map(Some).map_err(at) }))
+                First::Waits(place, Box::new(move |end| end.map(Some).map_err(at)))
             }
             Ok(Next::Again) => {
-                Step::Left(Box::pin(async move { acquiring.attempts(true).await.map_err(at) }))
+                left(Box::pin(async move { acquiring.attempts(true).await.map_err(at) }))
             }
-            Err(error) => Step::Over(Err(at(error))),
+            Err(error) => First::Done(Step::Over(Err(at(error)))),
         });
     };
     let ticket = pipeline.attempt(&claim, queue, by, Box::new(done));
@@ -216,16 +237,17 @@ pub(crate) fn acquire_blocking(
     mut interrupt: Option<Interrupt<'_>>,
 ) -> Result<Option<Lease>> {
     let mut outcome = || {
-        let mut acquiring = Acquiring::begin(described, patience)?;
+        let mut acquiring = Acquiring::begin(described, patience, |_| 0)?;
         let mut repeated = false;
         loop {
-            let answer = acquiring.attempt_blocking(&mut interrupt);
+            let Attempted { answer, listener, ear } = acquiring.attempt_blocking(&mut interrupt);
+            acquiring.listener = listener;
             match acquiring.next(answer, repeated)? {
                 Next::Lease(lease) => return Ok(Some(lease)),
                 Next::Busy => return Ok(None),
                 Next::Wait(place) => {
                     drop(acquiring);
-                    return place.block(interrupt.take()).map(Some);
+                    return place.block(ear, interrupt.take()).map(Some);
                 }
                 Next::Again => repeated = true,
             }
@@ -235,7 +257,7 @@ pub(crate) fn acquire_blocking(
 }
 
 impl Acquiring {
-    fn attempt_blocking(&self, interrupt: &mut Option<Interrupt<'_>>) -> Result<Answer> {
+    fn attempt_blocking(&self, interrupt: &mut Option<Interrupt<'_>>) -> Attempted {
         let queue = self.place.is_some();
         let by = self.by();
         if let Some(direct) = self.session.backend.direct() {
@@ -246,7 +268,9 @@ impl Acquiring {
             };
         }
         let (session, claim) = (self.session.clone(), self.claim.clone());
-        engine::block_on(async move { session.backend.attempt(&claim, queue, by).await })?
+        engine::block_on(async move { session.backend.attempt(&claim, queue, by).await })
+            .and_then(std::convert::identity)
+            .into()
     }
 }
 
@@ -266,14 +290,8 @@ mod tests {
         let mut stage = Stage::new();
         let client = crate::Client::lazy("redis://localhost:6379", ClientOptions::new()).unwrap();
         let described = client.lock("a").described;
-        let claim = Arc::new(Claim {
-            name: described.name.clone(),
-            token: Token::generate().unwrap(),
-            mode: Mode::Exclusive,
-            ttl_ms: 10_000,
-            label: "".into(),
-            ticket: 0,
-        });
+        let (name, token) = (described.name.clone(), Token::generate().unwrap());
+        let claim = Arc::new(Claim::new(name, token, 10_000, "".into()));
         let acquiring = Acquiring {
             session: UnderWay::new(stage.session.clone()),
             described,
@@ -281,6 +299,7 @@ mod tests {
             patience: Patience::Once,
             since: Moment::now(),
             place: None,
+            listener: 0,
             repeating: false,
         };
         stage.attempt_answers(Err(Error::unavailable("the connection broke").maybe_done()));

@@ -116,12 +116,13 @@ impl Session {
         })
     }
 
-    fn signalled(self: &Arc<Self>, signal: Signal) {
+    pub(crate) fn signalled(self: &Arc<Self>, signal: Signal) {
         match signal {
             Signal::Granted { name, token, fence } => {
                 self.waiting.granted(self, &name, token, fence);
             }
             Signal::LookAll => self.waiting.look_all(self),
+            Signal::Deaf(listener) => self.waiting.deaf(self, listener),
         }
     }
 
@@ -252,6 +253,8 @@ impl Client {
     pub async fn connect_with(url: &str, options: ClientOptions) -> Result<Self> {
         let client = Self::describe(url, options)?;
         client.open().await?;
+        let here = client.shared.session()?.backend.open_here();
+        engine::run(here).await?;
         Ok(client)
     }
 

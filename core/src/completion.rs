@@ -21,6 +21,7 @@ use crate::error::{Error, LossReason, Result};
 use crate::event_loop::EventLoop;
 use crate::fork::Native;
 use crate::lease::Holding;
+use crate::wait::Place;
 use crate::{engine, lease, lock};
 
 /// An operation under way. Dropping it cancels the operation: nothing is left behind then, unless
@@ -37,6 +38,8 @@ enum Doing {
     Over,
     EventLoop(Attempt),
     Engine(AbortHandle),
+    /// Whoever ends the wait.
+    Waiting(Place),
     /// Whoever ends the lease.
     Watching(Arc<Holding>, u64),
     Cancelled,
@@ -49,6 +52,7 @@ impl std::fmt::Debug for Doing {
             Self::Over => "Over",
             Self::EventLoop(_) => "EventLoop",
             Self::Engine(_) => "Engine",
+            Self::Waiting(_) => "Waiting",
             Self::Watching(..) => "Watching",
             Self::Cancelled => "Cancelled",
         })
@@ -62,6 +66,13 @@ pub(crate) enum Step<T> {
     Left(Boxed<'static, Result<T>>),
 }
 
+/// What came of an acquire's first attempt.
+pub(crate) enum First {
+    Done(Step<Option<lease::Lease>>),
+    /// It waits at this place; how that ends is read with this.
+    Waits(Place, Box<dyn FnOnce(Result<lease::Lease>) -> Result<Option<lease::Lease>> + Send>),
+}
+
 fn current(doing: &Mutex<Doing>) -> MutexGuard<'_, Doing> {
     doing.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -73,6 +84,7 @@ impl Drop for Operation {
         match before {
             Doing::EventLoop(attempt) => attempt.give_up(),
             Doing::Engine(task) => task.abort(),
+            Doing::Waiting(place) => drop(place),
             Doing::Watching(holding, number) => holding.forget(number),
             Doing::Nobody | Doing::Over | Doing::Cancelled => {}
         }
@@ -104,13 +116,13 @@ fn begin_acquire<T: 'static>(
 ) -> Result<Operation> {
     let doing = Arc::new(Mutex::new(Doing::Nobody));
     let known = doing.clone();
-    let then = move |step| match step {
-        Step::Over(outcome) => {
+    let then = move |first| match first {
+        First::Done(Step::Over(outcome)) => {
             // Else it would be looked for among all that is under way.
             *current(&known) = Doing::Over;
             done(outcome.and_then(convert));
         }
-        Step::Left(rest) => {
+        First::Done(Step::Left(rest)) => {
             let mut doing = current(&known);
             if matches!(*doing, Doing::Cancelled) {
                 return;
@@ -121,6 +133,28 @@ fn begin_acquire<T: 'static>(
                     *doing = Doing::Engine(task.abort_handle());
                 }
                 Err(error) => done(Err(error)),
+            }
+        }
+        First::Waits(place, read) => {
+            let told = known.clone();
+            place.tell(move |outcome| {
+                let before = {
+                    let mut doing = current(&told);
+                    match *doing {
+                        Doing::Cancelled => return,
+                        _ => std::mem::replace(&mut *doing, Doing::Over),
+                    }
+                };
+                drop(before);
+                done(read(outcome).and_then(convert));
+            });
+            let mut doing = current(&known);
+            if matches!(*doing, Doing::Nobody | Doing::EventLoop(_)) {
+                *doing = Doing::Waiting(place);
+            } else {
+                // Over already, or cancelled.
+                drop(doing);
+                drop(place);
             }
         }
     };

@@ -101,6 +101,12 @@ fn leave_signals_to_others() {
     }
 }
 
+/// Whether this is the engine's thread.
+pub(crate) fn is_here() -> bool {
+    let here = Handle::try_current().map(|handle| handle.id());
+    here.is_ok_and(|here| handle().is_ok_and(|engine| engine.id() == here))
+}
+
 /// Starts a task in the background; without an engine it is dropped, which a log line tells.
 pub(crate) fn spawn(task: impl Future<Output = ()> + Send + 'static) {
     match handle() {

@@ -38,6 +38,8 @@ pub(crate) struct Shared {
     waker: Native<Waker>,
     connections: Mutex<Connections>,
     unsent: AtomicBool,
+    /// Has the loop flush where it does not look by itself.
+    flusher: Option<Flusher>,
     /// Whether `waker` was used since the last turn.
     woken: AtomicBool,
 }
@@ -47,6 +49,14 @@ struct Connections {
     by_token: HashMap<Token, Weak<dyn Connection>>,
     last: usize,
     closed: bool,
+}
+
+struct Flusher(Box<dyn Fn() + Send + Sync>);
+
+impl std::fmt::Debug for Flusher {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Flusher")
+    }
 }
 
 /// What a connection is ready for.
@@ -77,6 +87,16 @@ impl EventLoop {
     ///
     /// There are no more descriptors.
     pub fn new() -> io::Result<Self> {
+        Self::with(None)
+    }
+
+    /// The same, where `flusher` is called, on any thread, when there is something to be sent by
+    /// [`flush`](Self::flush) soon.
+    pub(crate) fn with_flusher(flusher: impl Fn() + Send + Sync + 'static) -> io::Result<Self> {
+        Self::with(Some(Flusher(Box::new(flusher))))
+    }
+
+    fn with(flusher: Option<Flusher>) -> io::Result<Self> {
         static LAST: AtomicU64 = AtomicU64::new(0);
         fork::watch();
         let poll = Poll::new()?;
@@ -88,6 +108,7 @@ impl EventLoop {
             waker: Native::new(waker),
             connections: Mutex::default(),
             unsent: AtomicBool::new(false),
+            flusher,
             woken: AtomicBool::new(false),
         };
         Ok(Self {
@@ -140,7 +161,7 @@ impl EventLoop {
     pub fn take_unsent(&self) -> bool {
         // A look is cheaper than a swap.
         self.shared.unsent.load(Ordering::Relaxed)
-            && self.shared.unsent.swap(false, Ordering::Relaxed)
+            && self.shared.unsent.swap(false, Ordering::AcqRel)
     }
 
     /// Sends what was gathered.
@@ -217,9 +238,16 @@ impl Shared {
         }
     }
 
-    /// Has the loop flush; called by the loop's thread, or before a turn.
+    /// Has the loop flush; called by the loop's thread, or before a turn, if it has no flusher.
     pub(crate) fn gather(&self) {
-        self.unsent.store(true, Ordering::Relaxed);
+        match &self.flusher {
+            None => self.unsent.store(true, Ordering::Relaxed),
+            Some(flusher) => {
+                if !self.unsent.swap(true, Ordering::AcqRel) {
+                    (flusher.0)();
+                }
+            }
+        }
     }
 
     /// Watches a socket; `None` if the loop is gone.

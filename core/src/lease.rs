@@ -505,20 +505,12 @@ impl Drop for Releasing {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backend::Mode;
     use crate::clock::testing;
     use crate::token::Token;
 
     #[test]
     fn a_lease_that_ran_out_while_the_machine_slept_is_lost_at_the_first_look() {
-        let claim = Arc::new(Claim {
-            name: "a".into(),
-            token: Token::generate().unwrap(),
-            mode: Mode::Exclusive,
-            ttl_ms: 10_000,
-            label: "".into(),
-            ticket: 0,
-        });
+        let claim = Arc::new(Claim::new("a".into(), Token::generate().unwrap(), 10_000, "".into()));
         let until = Moment::now() + Duration::from_secs(10);
         let holding = Holding::new(claim, &LockOptions::default(), 1, until);
         assert!(holding.is_held());

@@ -46,6 +46,16 @@ impl Loop {
         self.event_loop.turn();
     }
 
+    fn turn_until(&mut self, what: &str, mut is: impl FnMut() -> bool) {
+        eventually(what, || {
+            if self.event_loop.take_unsent() {
+                self.event_loop.flush();
+            }
+            self.turn(Duration::from_millis(1));
+            is()
+        });
+    }
+
     /// Runs until the next outcome is there.
     fn next<T>(&mut self, outcomes: &Receiver<T>) -> T {
         let end = Instant::now() + Duration::from_secs(20);
@@ -211,6 +221,87 @@ fn a_wait_goes_on_in_the_engine_and_ends_by_the_holders_release() {
     here.release(&holder).unwrap();
     let lease = here.next(&outcomes).unwrap();
     drop((waiting, timed));
+    here.release(&lease).unwrap();
+    assert!(stage.is_clean("a"));
+}
+
+/// A loop and a holder, after the loop's first wait, by which its connection listens.
+fn with_an_ear(stage: &Stage) -> (Loop, Client, Client) {
+    let (mut here, client) = at_defaults(stage);
+    let other = Client::connect(&stage.url()).unwrap();
+    let held = other.lock("a").acquire().unwrap();
+    let (send, outcomes) = channel();
+    let _waiting = here.begin(&client, "a", None, &send);
+    here.turn_until("its connection listens", || stage.own_channels() == 1);
+    // The confirmation has been read, too.
+    here.turn(Duration::from_millis(20));
+    held.release().unwrap();
+    let lease = here.next(&outcomes).unwrap();
+    here.release(&lease).unwrap();
+    (here, client, other)
+}
+
+#[test]
+fn after_its_first_wait_a_loop_hears_of_its_grants_itself() {
+    let stage = Stage::new();
+    let (mut here, client, other) = with_an_ear(&stage);
+    let (send, outcomes) = channel();
+    for _ in 0..3 {
+        let held = other.lock("a").acquire().unwrap();
+        let _waiting = here.begin(&client, "a", None, &send);
+        here.turn_until("it waits", || stage.waiters("a") == 1);
+        assert!(stage.one_listens_itself());
+        let before = stage.calls();
+        held.release().unwrap();
+        let lease = here.next(&outcomes).unwrap();
+        assert_eq!(stage.calls() - before, 1, "the message, not a poll");
+        here.release(&lease).unwrap();
+    }
+    // Given up, closed, and broken.
+    let held = other.lock("a").acquire().unwrap();
+    let waiting = here.begin(&client, "a", None, &send);
+    here.turn_until("it waits", || stage.waiters("a") == 1);
+    drop(waiting);
+    here.turn_until("it leaves", || stage.waiters("a") == 0);
+    let _waiting = here.begin(&client, "a", None, &send);
+    here.turn_until("it waits", || stage.waiters("a") == 1);
+    let _: u64 = stage.ask("CLIENT KILL TYPE pubsub");
+    here.turn_until(
+        "the engine waits in its place",
+        || matches!(&stage.listeners()[..], [one] if !common::is_own(one)),
+    );
+    held.release().unwrap();
+    let lease = here.next(&outcomes).unwrap();
+    let _waiting = here.begin(&client, "a", None, &send);
+    here.turn_until("it waits", || stage.waiters("a") == 1);
+    client.close();
+    assert_eq!(here.next(&outcomes).unwrap_err().kind(), ErrorKind::Closed);
+    drop(lease);
+    eventually("nothing is left", || stage.is_clean("a") && stage.own_channels() == 0);
+}
+
+#[test]
+fn what_a_loop_does_not_hear_as_it_is_blocked_the_engine_finds_and_renews() {
+    let stage = Stage::new();
+    let (mut here, client, other) = with_an_ear(&stage);
+    let (send, outcomes) = channel();
+    let held = other.lock("a").acquire().unwrap();
+    let lock = client.lock("a").ttl(Duration::from_secs(3));
+    let done = move |outcome| drop(send.send(outcome));
+    let _waiting = lock.begin_acquire(&here.event_loop, None, done).unwrap();
+    here.turn_until("it waits", || stage.waiters("a") == 1);
+    assert!(stage.one_listens_itself());
+    held.release().unwrap();
+    let holder = || stage.ask::<Option<String>>("GET a");
+    let granted = holder();
+    // No turn is taken for longer than the TTL.
+    let end = Instant::now() + Duration::from_millis(4500);
+    eventually("it stays held", || {
+        assert_eq!(holder(), granted);
+        Instant::now() > end
+    });
+    let lease = here.next(&outcomes).unwrap();
+    lease.check().unwrap();
     here.release(&lease).unwrap();
     assert!(stage.is_clean("a"));
 }

@@ -73,5 +73,5 @@ fn a_blocking_pair_takes_few_instructions() {
 #[cfg_attr(not(target_arch = "x86_64"), ignore = "the bound is x86-64's")]
 fn an_async_pair_takes_few_instructions() {
     let count = each("async");
-    assert!(count <= 406_300, "{count}");
+    assert!(count <= 233_800, "{count}");
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use fencelock::MAX_NAME_BYTES;
-use fencelock::model::{Claim, Mode, Speaker, Token};
+use fencelock::model::{Claim, Speaker, Token};
 use fencelock::parse::check_name;
 
 use crate::bytes::Bytes;
@@ -22,7 +22,7 @@ fn keys(prefix: &str, name: &str) -> Vec<Vec<u8>> {
     let speaker = Speaker { client: "fuzz".into(), prefix: prefix.to_owned() };
     let token = Token::from_number(1);
     let (name, label) = (Arc::from(name), Arc::from(""));
-    let claim = Claim { name, token, mode: Mode::Exclusive, ttl_ms: 1000, label, ticket: 0 };
+    let claim = Claim::new(name, token, 1000, label);
     let (_, keys, _) = speaker.release(&claim).parts();
     keys
 }

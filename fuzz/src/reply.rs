@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use fencelock::ErrorKind;
 use fencelock::model::{
-    Answer, Asked, Claim, Mode, Moment, PushMode, Token, read_acquire, read_extend, read_poll,
+    Answer, Asked, Claim, Moment, PushMode, Token, read_acquire, read_extend, read_poll,
     read_release, received,
 };
 use fencelock::parse::{read, read_inspect};
@@ -35,14 +35,7 @@ pub(crate) fn run(data: &[u8]) {
     let jitter = f64::from(bytes.byte()) / 256.0;
     let sent = Moment::from_nanos(1_000_000_000_000);
     let asked = Asked { sent, now: sent + Duration::from_millis(3), mode, jitter };
-    let claim = Arc::new(Claim {
-        name: "fuzz".into(),
-        token: Token::from_number(7),
-        mode: Mode::Exclusive,
-        ttl_ms,
-        label: "".into(),
-        ticket: 0,
-    });
+    let claim = Arc::new(Claim::new("fuzz".into(), Token::from_number(7), ttl_ms, "".into()));
     let claims = vec![claim.clone(); many];
     let Some(Ok(value)) = read(bytes.rest(), 4096).into_iter().next() else { return };
     let value = match received(value) {

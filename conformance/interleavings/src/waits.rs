@@ -1,7 +1,7 @@
 //! A waiting caller and the engine: a lease reaches the caller or is given back, whoever leaves when.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
 use loom::sync::Notify;
@@ -71,6 +71,25 @@ pub fn an_interrupted_caller_leaves_no_lease() {
     });
 }
 
+/// An event loop's caller, who is told and may leave at once.
+pub fn a_caller_that_is_told_gets_its_lease_or_it_is_given_back() {
+    every_interleaving(|| {
+        let wait = Wait::default();
+        let granting = wait.grant();
+        let told = Arc::new(Mutex::new(None));
+        let call = told.clone();
+        wait.slot.tell(Box::new(move |outcome| {
+            *call.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
+        }));
+        wait.slot.abandon();
+        join(granting);
+        let got = told.lock().unwrap_or_else(PoisonError::into_inner).take();
+        assert_eq!(wait.given_back(), usize::from(got.is_none()));
+        drop(got);
+        assert_eq!(wait.given_back(), 1);
+    });
+}
+
 struct Task(Notify);
 
 impl Wake for Task {
@@ -96,6 +115,29 @@ pub fn a_future_is_woken_for_its_lease() {
                 task.0.wait();
                 polled = wait.slot.poll(&mut Context::from_waker(&waker));
             }
+        };
+        wait.ended(outcome, granting);
+    });
+}
+
+/// A thread that listens on its own connection, hears something else first, and is not woken for
+/// what comes while it looks at that.
+pub fn a_caller_that_listens_by_itself_misses_no_end() {
+    every_interleaving(|| {
+        let wait = Wait::default();
+        let task = Arc::new(Task(Notify::new()));
+        let waker = Waker::from(task.clone());
+        let granting = wait.grant();
+        let mut heard = false;
+        let outcome = loop {
+            if let Poll::Ready(outcome) = wait.slot.poll(&mut Context::from_waker(&waker)) {
+                break outcome;
+            }
+            if heard {
+                task.0.wait();
+            }
+            wait.slot.let_sleep();
+            heard = true;
         };
         wait.ended(outcome, granting);
     });

@@ -20,6 +20,8 @@ models! {
     handles::one_chunk_of_new_places_is_kept
     waits::a_blocked_caller_gets_its_lease
     waits::an_interrupted_caller_leaves_no_lease
+    waits::a_caller_that_is_told_gets_its_lease_or_it_is_given_back
+    waits::a_caller_that_listens_by_itself_misses_no_end
     waits::a_future_is_woken_for_its_lease
     waits::a_dropped_future_leaves_no_lease
     events::the_reader_of_a_queue_gets_all_in_order

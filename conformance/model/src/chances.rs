@@ -222,14 +222,12 @@ impl World {
         });
         let speaker = fencelock::model::Speaker { client: "Z".into(), prefix: String::new() };
         for number in 1..=3 {
-            let claim = fencelock::model::Claim {
-                name: crate::client::LOCK.into(),
-                token: crate::client::token(GHOST, number),
-                mode: fencelock::model::Mode::Exclusive,
-                ttl_ms: self.setting.ttl_ms,
-                label: "".into(),
-                ticket: 0,
-            };
+            let claim = fencelock::model::Claim::new(
+                crate::client::LOCK.into(),
+                crate::client::token(GHOST, number),
+                self.setting.ttl_ms,
+                "".into(),
+            );
             let mode = fencelock::model::PushMode::Channel;
             let call = ScriptCall::new("acquire", &speaker.acquire(&claim, true, mode));
             self.run(nowhere, &call, lab);
@@ -258,8 +256,7 @@ fn wire_troubles(fault: Fault, conn: Conn, wire: &Wire, events: &mut Vec<Event>)
         }
         Fault::Drop | Fault::Twice if message => events.push(Event::Wire(fault, conn, Way::Back)),
         Fault::Cut | Fault::Reset
-            if (!idle || !matches!(wire.line, Line::Own(_)))
-                && (fault == Fault::Reset || wire.open_there) =>
+            if (!idle || wire.hears()) && (fault == Fault::Reset || wire.open_there) =>
         {
             events.push(Event::Wire(fault, conn, Way::Both));
         }

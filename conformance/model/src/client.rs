@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fencelock::model::{
-    Book, Claim, Mode, Moment, Patience, PushMode, Repetition, Table, Term, Token, Tries, Waiter,
+    Book, Claim, Moment, Patience, PushMode, Repetition, Table, Term, Token, Tries, Waiter,
     Withdrawal,
 };
 
@@ -93,6 +93,8 @@ pub(crate) struct Attempting {
     pub(crate) patience: Patience,
     pub(crate) since: Moment,
     pub(crate) place: Option<u64>,
+    /// With which it was made; 0 for the engine's.
+    pub(crate) listener: u32,
     pub(crate) repeated: bool,
     pub(crate) filled: Filled,
 }
@@ -175,14 +177,7 @@ impl Client {
     }
 
     pub(crate) fn claim(&mut self, client: usize, ttl_ms: u64) -> Arc<Claim> {
-        Arc::new(Claim {
-            name: LOCK.into(),
-            token: self.fresh(client),
-            mode: Mode::Exclusive,
-            ttl_ms,
-            label: "".into(),
-            ticket: 0,
-        })
+        Arc::new(Claim::new(LOCK.into(), self.fresh(client), ttl_ms, "".into()))
     }
 
     /// The number of the lease with this token.

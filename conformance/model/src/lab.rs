@@ -79,6 +79,8 @@ pub enum Seen {
     Lapse,
     /// A wait that went on under a new token.
     Renamed,
+    /// A wait that went on by the engine when the connection broke on which it had listened.
+    Deaf,
     /// A wait that ended by its timeout.
     Timeout,
     /// A request that was not answered in time.
@@ -101,7 +103,7 @@ pub enum Seen {
 
 impl Seen {
     /// All of them.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::GrantByReply,
         Self::GrantByMessage,
         Self::GrantByPoll,
@@ -114,6 +116,7 @@ impl Seen {
         Self::Expiry,
         Self::Lapse,
         Self::Renamed,
+        Self::Deaf,
         Self::Timeout,
         Self::Unanswered,
         Self::Repeated,

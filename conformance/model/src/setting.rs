@@ -89,6 +89,8 @@ pub(crate) struct Setting {
     pub(crate) push_first: bool,
     /// Messages come on a connection of their own.
     pub(crate) resp2: bool,
+    /// Callers hear of their grants on their own connections.
+    pub(crate) ears: bool,
 }
 
 impl Setting {

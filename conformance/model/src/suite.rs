@@ -40,6 +40,7 @@ fn setting(name: &'static str, parties: Vec<Party>, faults: &'static [Fault]) ->
         budget: 1,
         push_first: false,
         resp2: false,
+        ears: false,
     }
 }
 
@@ -125,6 +126,24 @@ pub(crate) fn searched() -> Vec<Arc<Setting>> {
                 &[Reset, Stall, GiveUp],
             )
         },
+        Setting {
+            budget: 2,
+            ears: true,
+            ..setting(
+                "two who listen by themselves",
+                vec![PARTY, PARTY],
+                &[Slow, Drop, Cut, Reset, Stall, GiveUp],
+            )
+        },
+        Setting {
+            ears: true,
+            push_first: true,
+            ..setting(
+                "two of one process who listen by themselves",
+                vec![Party { callers: 2, ..PARTY }, PARTY],
+                &[Slow, Cut, Reset, Crash],
+            )
+        },
     ];
     settings.into_iter().map(Arc::new).collect()
 }
@@ -157,6 +176,24 @@ pub(crate) fn walked() -> Vec<Arc<Setting>> {
             budget: 12,
             push_first: true,
             ..setting("three clients, anything at all", vec![both, PARTY, PARTY], ALL)
+        },
+        Setting {
+            patiences: ANY,
+            rounds: 6,
+            budget: 12,
+            ears: true,
+            ..setting("two who listen by themselves, anything at all", vec![both, PARTY], ALL)
+        },
+        Setting {
+            patiences: ANY,
+            rounds: 6,
+            budget: 10,
+            ears: true,
+            ..setting(
+                "two who listen by themselves, anything inside the promise",
+                vec![PARTY, both],
+                INSIDE,
+            )
         },
         Setting {
             patiences: ANY,

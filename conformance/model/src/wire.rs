@@ -51,6 +51,8 @@ pub(crate) enum Line {
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(crate) struct Wire {
     pub(crate) line: Line,
+    /// The listener that its caller's claims name; 0 for the engine's.
+    pub(crate) listener: u32,
     pub(crate) requests: VecDeque<Command>,
     pub(crate) replies: VecDeque<Inbound>,
     /// What the client waits for, in the order of its requests.
@@ -69,9 +71,15 @@ pub(crate) struct Wire {
 }
 
 impl Wire {
+    /// Whether messages may come on it.
+    pub(crate) fn hears(&self) -> bool {
+        !matches!(self.line, Line::Own(_)) || self.listener != 0
+    }
+
     pub(crate) fn new(line: Line) -> Self {
         Self {
             line,
+            listener: 0,
             requests: VecDeque::new(),
             replies: VecDeque::new(),
             expecting: VecDeque::new(),

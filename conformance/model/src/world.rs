@@ -115,7 +115,7 @@ impl World {
         let gone = |wire: &Wire| {
             let idle = wire.requests.is_empty();
             // Nothing depends on when the server hears of the end of one without messages.
-            let heard = wire.goodbye || matches!(wire.line, Line::Own(_));
+            let heard = wire.goodbye || !wire.hears();
             !wire.open_here && (!wire.open_there || idle && heard)
         };
         let conns: Vec<Conn> =

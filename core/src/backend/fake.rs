@@ -132,13 +132,17 @@ impl Backend for Fake {
         true
     }
 
+    fn hears(&self, listener: u32) -> bool {
+        listener == 0
+    }
+
     fn listen(&self, _by: Moment) -> Boxed<'_, Result<()>> {
         Box::pin(async { Ok(()) })
     }
 
     fn attempt<'a>(
         &'a self,
-        claim: &'a Claim,
+        claim: &'a Arc<Claim>,
         _queue: bool,
         _by: Moment,
     ) -> Boxed<'a, Result<Answer>> {

@@ -12,6 +12,7 @@ pub(crate) mod withdrawal;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Waker;
 use std::time::Duration;
 
 use crate::clock::Moment;
@@ -45,17 +46,26 @@ pub struct Claim {
     pub label: Arc<str>,
     /// The place in the queue that an earlier token of this wish had; 0 for none.
     pub ticket: u64,
+    /// Which of the client's connections hears of its grant: 0 for the engine's, else one of the
+    /// caller's thread, event loop or runtime.
+    pub listener: u32,
 }
 
 impl Claim {
+    /// A new wish for an exclusive lock.
+    pub fn new(name: Arc<str>, token: Token, ttl_ms: u64, label: Arc<str>) -> Self {
+        Self { name, token, mode: Mode::Exclusive, ttl_ms, label, ticket: 0, listener: 0 }
+    }
+
     /// How long a lease lasts without renewal.
     pub fn ttl(&self) -> Duration {
         Duration::from_millis(self.ttl_ms)
     }
 
-    /// The same wish under a new token, at the place in the queue that the old one had.
+    /// The same wish under a new token, at the place in the queue that the old one had. The engine
+    /// hears of its grant.
     pub(crate) fn renamed(&self, token: Token, ticket: u64) -> Self {
-        Self { token, ticket, ..self.clone() }
+        Self { token, ticket, listener: 0, ..self.clone() }
     }
 }
 
@@ -109,9 +119,11 @@ pub enum Signal {
     },
     /// Signals may have been missed: look at every claim.
     LookAll,
+    /// This listener hears nothing any more.
+    Deaf(u32),
 }
 
-/// Takes signals; called on the engine's thread, and must not block.
+/// Takes signals, on any thread; must not block.
 pub(crate) type SignalSink = Arc<dyn Fn(Signal) + Send + Sync>;
 
 /// Whether a caller that blocks wants to stop waiting, asked a few times each 100 ms.
@@ -155,6 +167,17 @@ pub(crate) trait Backend: std::fmt::Debug + Send + Sync {
     /// Whether signals arrive, so that a claim may join the queue at its first attempt.
     fn listening(&self) -> bool;
 
+    /// The listener that a claim may name whose caller is a task of the runtime that this is called
+    /// on; 0 for the engine's.
+    fn listener(&self) -> u32 {
+        0
+    }
+
+    /// Whether this listener hears of grants.
+    fn hears(&self, _listener: u32) -> bool {
+        true
+    }
+
     /// Connects, and returns when signals arrive (or can't here, and claims are polled for instead).
     fn listen(&self, by: Moment) -> Boxed<'_, Result<()>>;
 
@@ -165,12 +188,13 @@ pub(crate) trait Backend: std::fmt::Debug + Send + Sync {
     /// nobody holds.
     fn attempt<'a>(
         &'a self,
-        claim: &'a Claim,
+        claim: &'a Arc<Claim>,
         queue: bool,
         by: Moment,
     ) -> Boxed<'a, Result<Answer>>;
 
-    /// Asks after claims that are in the queue of one lock; also says that they are alive.
+    /// Asks after claims that are in the queue of one lock, with one listener; also says that they
+    /// are alive.
     fn poll<'a>(&'a self, claims: &'a [Arc<Claim>], by: Moment) -> Boxed<'a, Result<Vec<Answer>>>;
 
     /// Leaves the queue, and hands the lock on if it was granted meanwhile.
@@ -209,6 +233,11 @@ pub(crate) trait Backend: std::fmt::Debug + Send + Sync {
         Box::pin(std::future::ready(()))
     }
 
+    /// As [`open_pipeline`](Self::open_pipeline), for the runtime that this is called on.
+    fn open_here(&self) -> Boxed<'static, ()> {
+        Box::pin(std::future::ready(()))
+    }
+
     /// Closes every connection. Nothing is called after it.
     fn shut(&self);
 }
@@ -217,12 +246,15 @@ pub(crate) trait Backend: std::fmt::Debug + Send + Sync {
 pub(crate) type Done<T> = Box<dyn FnOnce(Result<T>) + Send>;
 
 /// The fast path for callers on an event loop: the loop's thread sends the command, and reads the
-/// answer at one of its turns. Called on the loop's thread; what is called back runs there, too,
-/// or on the engine's if the connection is closed. It is dropped if the loop is.
+/// answer at one of its turns. Called on the loop's thread, or a runtime's; what is called back runs
+/// in a turn, or on the engine's thread if the connection is closed. It is dropped if the loop is.
 pub(crate) trait Pipeline: Send + Sync {
     /// As [`Backend::attempt`]; the ticket serves to give it up. If the loop is dropped first the
     /// claim is withdrawn in the background.
     fn attempt(&self, claim: &Arc<Claim>, queue: bool, by: Moment, done: Done<Answer>) -> u64;
+
+    /// The listener that a claim may name which is attempted here; 0 for the engine's.
+    fn listener(&self) -> u32;
 
     /// Gives an attempt up, if it was not answered yet: withdraws the claim behind it, and drops
     /// what was to be called.
@@ -242,11 +274,47 @@ pub(crate) trait Direct {
         queue: bool,
         by: Moment,
         interrupt: Interrupt<'_>,
-    ) -> Result<Answer>;
+    ) -> Attempted;
 
     /// As [`Backend::release`]. When `interrupt` says so it ends with `Cancelled`, and the server
     /// may carry it out or not: the caller repeats it.
     fn release(&self, claim: &Claim, by: Moment, interrupt: Interrupt<'_>) -> Result<Released>;
+}
+
+/// What came of an attempt on a caller's own connection.
+pub(crate) struct Attempted {
+    pub(crate) answer: Result<Answer>,
+    /// The claim's listener, if it is in the queue.
+    pub(crate) listener: u32,
+    /// The connection, if the claim is in the queue and the caller can wait there.
+    pub(crate) ear: Option<Box<dyn Ear>>,
+}
+
+impl From<Result<Answer>> for Attempted {
+    fn from(answer: Result<Answer>) -> Self {
+        Self { answer, listener: 0, ear: None }
+    }
+}
+
+/// The connection of a caller that blocks, who waits on it: reading the message itself spares the
+/// hop from the engine's thread, which costs as much as the server's whole part.
+pub(crate) trait Ear: Send {
+    /// Wakes the one who listens.
+    fn waker(&self) -> Waker;
+
+    /// Waits for a message, a wake-up, a signal of the operating system, or so long. After an
+    /// error it hears nothing any more.
+    fn hear(&mut self, within: Option<Duration>) -> Result<Heard>;
+}
+
+/// What was heard.
+#[derive(Debug)]
+pub(crate) enum Heard {
+    Signal(Signal),
+    /// Something that is not the caller's concern.
+    Noise,
+    /// Nothing for so long.
+    Silence,
 }
 
 /// The error of a backend that does not know what it was answered.

@@ -15,12 +15,13 @@ pub(crate) mod waiter;
 use std::collections::HashMap;
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
 
 use tokio::sync::Notify;
 
 use self::table::{Effect, Plan, Table};
 use self::waiter::Waiter;
-use crate::backend::{Answer, Claim, Interrupt};
+use crate::backend::{Answer, Claim, Ear, Heard, Interrupt};
 use crate::client::Session;
 use crate::clock::Moment;
 use crate::engine;
@@ -83,8 +84,23 @@ impl Waiting {
     /// A signal says that a claim was granted.
     pub(crate) fn granted(&self, session: &Arc<Session>, name: &str, token: Token, fence: u64) {
         let kept = |token: &Token| session.keeper.holds(token);
-        let effect = self.state().table.granted(name, token, fence, Moment::now(), kept);
+        let mut state = self.state();
+        if !state.table.awaits(&token) && !engine::is_here() {
+            drop(state);
+            // The engine may be about to make a lease of it.
+            let (session, name) = (session.clone(), name.to_owned());
+            engine::spawn(async move { session.waiting.granted(&session, &name, token, fence) });
+            return;
+        }
+        let effect = state.table.granted(name, token, fence, Moment::now(), kept);
+        drop(state);
         self.carry_out(session, effect);
+    }
+
+    /// A listener hears nothing any more.
+    pub(crate) fn deaf(&self, session: &Arc<Session>, listener: u32) {
+        let effects = self.state().table.deaf(listener, Moment::now(), Token::generate);
+        self.carry_out(session, effects);
     }
 
     /// Signals may have been missed: everybody looks.
@@ -170,14 +186,31 @@ impl Place {
     }
 
     /// Lets the engine look after the wait from here: after the first attempt was answered, or
-    /// failed, or was not made because nobody listened for signals.
-    pub(crate) fn stay(&self, answer: &Result<Answer>) {
+    /// failed, or was not made because nobody listened for signals. `listener` is that of
+    /// the first attempt.
+    pub(crate) fn stay(&self, answer: &Result<Answer>, listener: u32) {
         let Some(session) = self.session.get() else {
             return;
         };
         let waiting = &session.waiting;
-        let effects = waiting.state().table.stay(self.id, answer, Moment::now(), Token::generate);
+        let now = Moment::now();
+        let effects = {
+            let table = &mut waiting.state().table;
+            if listener != 0 {
+                table.listens(self.id, listener);
+            }
+            table.stay(self.id, answer, now, Token::generate)
+        };
         waiting.carry_out(session, effects);
+        if !session.backend.hears(listener) {
+            waiting.deaf(session, listener);
+        }
+    }
+
+    /// Has the end of the wait told, perhaps now: on the thread that ends it. Dropping the place
+    /// gives the wait up.
+    pub(crate) fn tell(&self, call: impl FnOnce(Result<Lease>) + Send + 'static) {
+        self.slot.tell(Box::new(call));
     }
 
     /// Waits for the end. Dropping the wait gives it up.
@@ -185,9 +218,50 @@ impl Place {
         poll_fn(|cx| self.slot.poll(cx)).await
     }
 
-    /// As [`wait`](Self::wait), on the calling thread.
-    pub(crate) fn block(self, interrupt: Option<Interrupt<'_>>) -> Result<Lease> {
+    /// As [`wait`](Self::wait), on the calling thread, which listens by itself if it has an ear.
+    pub(crate) fn block(
+        self,
+        ear: Option<Box<dyn Ear>>,
+        mut interrupt: Option<Interrupt<'_>>,
+    ) -> Result<Lease> {
+        if let Some(mut ear) = ear
+            && let Some(outcome) = self.listen(&mut *ear, &mut interrupt)
+        {
+            return outcome;
+        }
         self.slot.block(interrupt)
+    }
+
+    /// `None` if nothing is heard any more.
+    fn listen(
+        &self,
+        ear: &mut dyn Ear,
+        interrupt: &mut Option<Interrupt<'_>>,
+    ) -> Option<Result<Lease>> {
+        let waker = ear.waker();
+        let within = interrupt.as_ref().map(|_| INTERRUPT_CHECK);
+        loop {
+            if let Poll::Ready(outcome) = self.slot.poll(&mut Context::from_waker(&waker)) {
+                return Some(outcome);
+            }
+            match ear.hear(within) {
+                Ok(Heard::Signal(signal)) => {
+                    // This thread is awake.
+                    self.slot.let_sleep();
+                    self.session.get()?.signalled(signal);
+                }
+                Ok(Heard::Noise) => {}
+                Ok(Heard::Silence) => {
+                    if interrupt.as_mut().is_some_and(|interrupt| interrupt()) {
+                        return Some(Err(interrupted()));
+                    }
+                }
+                Err(error) => {
+                    tracing::debug!("the engine goes on with a wait: {error}");
+                    return None;
+                }
+            }
+        }
     }
 }
 

@@ -19,11 +19,21 @@ pub(crate) struct Slot {
     filled: Condvar,
 }
 
-#[derive(Debug, Default)]
+/// What is called with the outcome.
+type Call = Box<dyn FnOnce(Result<Lease>) + Send>;
+
+#[derive(Default)]
 struct State {
     outcome: Option<Result<Lease>>,
     waker: Option<Waker>,
+    call: Option<Call>,
     abandoned: bool,
+}
+
+impl std::fmt::Debug for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("State").field("outcome", &self.outcome).finish_non_exhaustive()
+    }
 }
 
 impl Slot {
@@ -39,6 +49,10 @@ impl Slot {
             drop(outcome);
             return;
         }
+        if let Some(call) = state.call.take() {
+            drop(state);
+            return call(outcome);
+        }
         state.outcome = Some(outcome);
         let waker = state.waker.take();
         drop(state);
@@ -52,7 +66,7 @@ impl Slot {
     pub(super) fn abandon(&self) {
         let mut state = self.state();
         state.abandoned = true;
-        let late = state.outcome.take();
+        let late = (state.outcome.take(), state.call.take());
         drop(state);
         drop(late);
     }
@@ -64,6 +78,23 @@ impl Slot {
         }
         state.waker = Some(cx.waker().clone());
         Poll::Pending
+    }
+
+    /// Has the end told, at once if it has come.
+    pub(super) fn tell(&self, call: Call) {
+        let mut state = self.state();
+        match state.outcome.take() {
+            Some(outcome) => {
+                drop(state);
+                call(outcome);
+            }
+            None => state.call = Some(call),
+        }
+    }
+
+    /// Nobody is to be woken, until it is polled again.
+    pub(super) fn let_sleep(&self) {
+        self.state().waker = None;
     }
 
     pub(super) fn block(&self, interrupt: Option<Interrupt<'_>>) -> Result<Lease> {

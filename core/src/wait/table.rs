@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::waiter::{Stage, Then, Waiter};
 use crate::backend::look::window;
-use crate::backend::{Answer, Claim, Mode, not_understood};
+use crate::backend::{Answer, Claim, not_understood};
 use crate::clock::Moment;
 use crate::error::{Error, Result};
 use crate::options::LockOptions;
@@ -24,8 +24,16 @@ pub struct Table<C> {
     /// A waiter's token changes when its place in the queue was lost.
     tokens: HashMap<Token, u64>,
     /// By lock, the waiters that the engine looks after.
-    rooms: HashMap<Arc<str>, Vec<u64>>,
+    rooms: HashMap<Arc<str>, Room>,
     last_id: u64,
+}
+
+#[derive(Clone, Debug)]
+#[cfg_attr(feature = "model", derive(PartialEq, Eq, Hash))]
+struct Room {
+    ids: Vec<u64>,
+    /// When it plans next without being woken.
+    next: Moment,
 }
 
 /// What is to be done.
@@ -158,6 +166,13 @@ impl<C> Table<C> {
         Some(lease)
     }
 
+    /// The first attempt was made with a listener of the caller's. Called before [`stay`](Self::stay).
+    pub fn listens(&mut self, id: u64, listener: u32) {
+        if let Some(waiter) = self.waiters.get_mut(&id) {
+            waiter.claim = Arc::new(Claim { listener, ..Claim::clone(&waiter.claim) });
+        }
+    }
+
     /// Lets the engine look after a wait from here: after the caller's first attempt was
     /// answered, or failed, or was not made because nobody listened for messages.
     pub fn stay(
@@ -175,16 +190,25 @@ impl<C> Table<C> {
         let name = waiter.claim.name.clone();
         let mut effects = Vec::new();
         self.conclude(id, answer, now, fresh, &mut effects);
-        if self.waiters.contains_key(&id) {
-            if let Some(ids) = self.rooms.get_mut(&name) {
-                ids.push(id);
-                effects.push(Effect::Wake(name));
-            } else {
-                self.rooms.insert(name.clone(), vec![id]);
-                effects.push(Effect::Open(name));
-            }
-        }
+        self.enter_room(id, name, &mut effects);
         effects
+    }
+
+    fn enter_room(&mut self, id: u64, name: Arc<str>, effects: &mut Vec<Effect<C>>) {
+        let Some(waiter) = self.waiters.get(&id) else {
+            return;
+        };
+        if let Some(room) = self.rooms.get_mut(&name) {
+            room.ids.push(id);
+            // To wake it for nothing would cost as much as the hand-off.
+            if waiter.next() < room.next {
+                effects.push(Effect::Wake(name));
+            }
+        } else {
+            // It plans at once.
+            self.rooms.insert(name.clone(), Room { ids: vec![id], next: Moment::from_nanos(0) });
+            effects.push(Effect::Open(name));
+        }
     }
 
     /// The caller gives the wait up.
@@ -225,6 +249,34 @@ impl<C> Table<C> {
         Some(Effect::Lease { waiter, fence, valid_until, straggler })
     }
 
+    /// Whether anybody waits with this token.
+    pub fn awaits(&self, token: &Token) -> bool {
+        self.tokens.contains_key(token)
+    }
+
+    /// A listener hears nothing any more: the waits that rely on it go on under new tokens, of which
+    /// the engine hears. Not those whose first attempt is under way: they ask when it is over.
+    pub fn deaf(
+        &mut self,
+        listener: u32,
+        now: Moment,
+        mut fresh: impl FnMut() -> Result<Token>,
+    ) -> Vec<Effect<C>> {
+        let relies = |waiter: &Waiter<C>| waiter.in_room && waiter.claim.listener == listener;
+        let mut ids: Vec<u64> =
+            self.waiters.iter().filter(|(_, waiter)| relies(waiter)).map(|(&id, _)| id).collect();
+        ids.sort_unstable();
+        let mut effects = Vec::new();
+        for id in ids {
+            let Some(waiter) = self.waiters.get_mut(&id) else { continue };
+            let name = waiter.claim.name.clone();
+            let then = waiter.rename(now, &mut fresh);
+            self.follow(id, then, &mut effects);
+            effects.push(Effect::Wake(name));
+        }
+        effects
+    }
+
     /// Messages may have been missed: everybody looks.
     pub fn look_all(&mut self, now: Moment) -> Vec<Effect<C>> {
         for waiter in self.waiters.values_mut() {
@@ -248,7 +300,7 @@ impl<C> Table<C> {
     /// Decides what a room does now; `idle` if no request of it is under way. `None` when nobody
     /// is left, and the room is closed.
     pub fn plan(&mut self, name: &str, now: Moment, idle: bool) -> Option<Plan<C>> {
-        let ids = self.rooms.get(name)?.clone();
+        let ids = self.rooms.get(name)?.ids.clone();
         if ids.is_empty() && idle {
             self.rooms.remove(name);
             return None;
@@ -292,6 +344,9 @@ impl<C> Table<C> {
             plan.next = plan.next.min(next_look.unwrap_or(Moment::NEVER));
             None
         };
+        if let Some(room) = self.rooms.get_mut(name) {
+            room.next = plan.next;
+        }
         Some(plan)
     }
 
@@ -325,7 +380,12 @@ impl<C> Table<C> {
         let Some(waiter) = self.waiters.get_mut(&id) else {
             return;
         };
-        match waiter.note(answer, now, fresh) {
+        let then = waiter.note(answer, now, fresh);
+        self.follow(id, then, effects);
+    }
+
+    fn follow(&mut self, id: u64, then: Then, effects: &mut Vec<Effect<C>>) {
+        match then {
             Then::Wait => {}
             Then::Granted { fence, valid_until } => {
                 if let Some(waiter) = self.remove(id) {
@@ -343,7 +403,9 @@ impl<C> Table<C> {
             }
             Then::Renamed { old, unsure } => {
                 self.tokens.remove(&old.token);
-                self.tokens.insert(waiter.claim.token, id);
+                if let Some(waiter) = self.waiters.get(&id) {
+                    self.tokens.insert(waiter.claim.token, id);
+                }
                 effects.push(Effect::Withdraw { claim: old, straggling: unsure });
             }
         }
@@ -355,15 +417,19 @@ impl<C> Table<C> {
         Some(Task::Join { id, claim: waiter.claim.clone() })
     }
 
-    /// Those that are due, and those that would be soon: one heartbeat serves them all.
+    /// Those that are due, and those that would be soon: one heartbeat serves all of a listener.
     fn polling(&mut self, mut queued: Vec<(Moment, u64)>, now: Moment) -> Option<Task> {
         queued.sort_unstable();
         let mut ids = Vec::new();
-        let mut claims = Vec::new();
-        for (look_at, id) in queued.into_iter().take(POLL_MOST) {
+        let mut claims: Vec<Arc<Claim>> = Vec::new();
+        for (look_at, id) in queued {
             let waiter = self.waiters.get_mut(&id)?;
+            let other = claims.first().is_some_and(|c| c.listener != waiter.claim.listener);
+            if other {
+                continue;
+            }
             let slack = window(waiter.claim.ttl()) / 9;
-            if look_at > now + slack {
+            if look_at > now + slack || claims.len() == POLL_MOST {
                 break;
             }
             waiter.asks();
@@ -376,8 +442,8 @@ impl<C> Table<C> {
     fn remove(&mut self, id: u64) -> Option<Waiter<C>> {
         let waiter = self.waiters.remove(&id)?;
         self.tokens.remove(&waiter.claim.token);
-        if let Some(ids) = self.rooms.get_mut(&waiter.claim.name) {
-            ids.retain(|&other| other != id);
+        if let Some(room) = self.rooms.get_mut(&waiter.claim.name) {
+            room.ids.retain(|&other| other != id);
         }
         Some(waiter)
     }
@@ -391,15 +457,8 @@ impl<C> Table<C> {
 
 /// The claim of a token that nobody here knows any more.
 fn stray(name: &str, token: Token) -> Claim {
-    Claim {
-        name: name.into(),
-        token,
-        mode: Mode::Exclusive,
-        // Not known here; it says how long to try.
-        ttl_ms: LockOptions::default().ttl_ms(),
-        label: "".into(),
-        ticket: 0,
-    }
+    // Its TTL is not known here; it says how long to try.
+    Claim::new(name.into(), token, LockOptions::default().ttl_ms(), "".into())
 }
 
 #[cfg(feature = "model")]

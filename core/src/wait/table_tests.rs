@@ -98,6 +98,27 @@ fn a_room_is_closed_when_nobody_is_left_in_it() {
 }
 
 #[test]
+fn a_room_is_woken_for_what_it_would_not_look_at_in_time_by_itself() {
+    let mut table = Table::default();
+    let stays = |table: &mut Table<&'static str>, look_at| {
+        let (id, _) = enter(table, Moment::NEVER);
+        table.stay(id, &Ok(queued(START, look_at)), START, Token::generate)
+    };
+    let second = Duration::from_secs(1);
+    assert!(matches!(stays(&mut table, START + second)[..], [Effect::Open(_)]));
+    assert!(stays(&mut table, START).is_empty(), "it is about to plan");
+    assert!(plan(&mut table, START).task.is_some());
+    // Under way; so it plans anew when that is answered, but may not have planned for these.
+    assert!(matches!(stays(&mut table, START + second)[..], [Effect::Wake(_)]));
+    let mut table = Table::default();
+    assert!(matches!(stays(&mut table, START + second)[..], [Effect::Open(_)]));
+    assert_eq!(plan(&mut table, START).next, START + second);
+    assert!(stays(&mut table, START + second).is_empty());
+    assert!(stays(&mut table, START + 2 * second).is_empty());
+    assert!(matches!(stays(&mut table, START + second / 2)[..], [Effect::Wake(_)]));
+}
+
+#[test]
 fn signals_missed_while_a_request_is_under_way_are_looked_for_behind_its_answer() {
     let mut table = Table::default();
     let (id, _) = enter(&mut table, Moment::NEVER);
@@ -115,6 +136,63 @@ fn signals_missed_while_a_request_is_under_way_are_looked_for_behind_its_answer(
     table.apply(task.answered(Ok(vec![queued(START, later)])), START, Token::generate);
     let quiet = plan(&mut table, START);
     assert!(quiet.task.is_none() && quiet.next == later, "{quiet:?}");
+}
+
+#[test]
+fn a_wait_whose_listener_breaks_goes_on_under_a_token_of_the_engines() {
+    let mut table = Table::default();
+    let (id, claim) = enter(&mut table, Moment::NEVER);
+    table.listens(id, 3);
+    table.stay(id, &Ok(queued(START, START + TTL)), START, Token::generate);
+    assert!(plan(&mut table, START).task.is_none());
+    let effects = table.deaf(3, START, Token::generate);
+    let [Effect::Withdraw { claim: old, straggling: false }, Effect::Wake(_)] = &effects[..] else {
+        panic!("{effects:?}")
+    };
+    assert_eq!((old.token, old.listener), (claim.token, 3));
+    let Some(Task::Join { claim: renamed, .. }) = plan(&mut table, START).task else {
+        panic!("it joins at once")
+    };
+    assert_ne!(renamed.token, claim.token);
+    assert_eq!((renamed.listener, renamed.ticket), (0, 7), "its place in the queue is kept");
+    // What the engine listens for is not touched, nor what the caller itself is attempting.
+    let (id, _) = enter(&mut table, Moment::NEVER);
+    table.listens(id, 3);
+    assert!(table.deaf(3, START, Token::generate).is_empty());
+}
+
+#[test]
+fn a_first_attempt_that_was_lost_with_its_listener_is_not_repeated_with_its_token() {
+    let mut table = Table::default();
+    let (id, claim) = enter(&mut table, Moment::NEVER);
+    table.listens(id, 3);
+    let effects = table.stay(id, &broken(), START, Token::generate);
+    let [Effect::Withdraw { claim: old, straggling: true }, Effect::Open(_)] = &effects[..] else {
+        panic!("{effects:?}")
+    };
+    assert_eq!(old.token, claim.token);
+}
+
+#[test]
+fn each_listener_has_heartbeats_of_its_own() {
+    let mut table = Table::default();
+    let mut asked = Vec::new();
+    for listener in [0, 1, 0, 2, 1] {
+        let (id, _) = enter(&mut table, Moment::NEVER);
+        table.listens(id, listener);
+        table.stay(id, &Ok(queued(START, START)), START, Token::generate);
+    }
+    for _ in 0..3 {
+        let task = plan(&mut table, START).task.unwrap();
+        let Task::Poll { claims, .. } = &task else { panic!("{task:?}") };
+        asked.push(claims.iter().map(|claim| claim.listener).collect::<Vec<_>>());
+        let count = claims.len();
+        let answers = task.answered(Ok(vec![queued(START, START + TTL); count]));
+        table.apply(answers, START, Token::generate);
+    }
+    asked.sort_unstable();
+    assert_eq!(asked, [vec![0, 0], vec![1, 1], vec![2]]);
+    assert!(plan(&mut table, START).task.is_none());
 }
 
 #[test]

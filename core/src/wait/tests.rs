@@ -3,23 +3,16 @@
 use std::time::Duration;
 
 use super::*;
+use crate::backend::Signal;
 use crate::backend::fake::{Asked, Stage};
 use crate::backend::withdrawal::{self, Withdrawal};
-use crate::backend::{Mode, Signal};
 use crate::clock::valid_until;
 use crate::error::{Error, ErrorKind, LossReason};
 
 const TTL: Duration = Duration::from_secs(10);
 
 fn claim() -> Arc<Claim> {
-    Arc::new(Claim {
-        name: "a".into(),
-        token: Token::generate().unwrap(),
-        mode: Mode::Exclusive,
-        ttl_ms: 10_000,
-        label: "".into(),
-        ticket: 0,
-    })
+    Arc::new(Claim::new("a".into(), Token::generate().unwrap(), 10_000, "".into()))
 }
 
 fn granted(token: Token, fence: u64) -> Signal {
@@ -49,7 +42,7 @@ async fn a_message_ends_the_wait_without_another_request() {
     let mut stage = Stage::new();
     let claim = claim();
     let place = enter(&stage, &claim);
-    place.stay(&Ok(queued(Duration::from_secs(1))));
+    place.stay(&Ok(queued(Duration::from_secs(1))), 0);
     stage.signal(granted(claim.token, 5));
     let lease = place.wait().await.unwrap();
     assert_eq!(lease.fence(), 5);
@@ -59,11 +52,25 @@ async fn a_message_ends_the_wait_without_another_request() {
 }
 
 #[tokio::test]
+async fn a_wait_whose_listener_broke_before_it_was_registered_is_the_engines() {
+    let mut stage = Stage::new();
+    let claim = claim();
+    let place = enter(&stage, &claim);
+    place.stay(&Ok(queued(Duration::ZERO)), 9);
+    let mut asked = [stage.next().await, stage.next().await];
+    asked.sort_by_key(|asked| matches!(asked, Asked::Attempt(..)));
+    let [Asked::Withdraw(old), Asked::Attempt(new, ticket)] = asked else { panic!("{asked:?}") };
+    assert!(old == claim.token && new != old && ticket == 7, "{asked:?}");
+    stage.signal(granted(new, 5));
+    assert_eq!(place.wait().await.unwrap().fence(), 5);
+}
+
+#[tokio::test]
 async fn a_message_that_may_be_old_is_asked_about_first() {
     let mut stage = Stage::new();
     let claim = claim();
     let place = enter(&stage, &claim);
-    place.stay(&Ok(queued(Duration::from_secs(6))));
+    place.stay(&Ok(queued(Duration::from_secs(6))), 0);
     let until = valid_until(Moment::now(), TTL);
     stage.poll_answers(Ok(Answer::Granted { fence: 6, valid_until: until }));
     stage.signal(granted(claim.token, 5));
@@ -77,7 +84,7 @@ async fn a_message_may_come_before_the_answer() {
     let claim = claim();
     let place = enter(&stage, &claim);
     stage.signal(granted(claim.token, 5));
-    place.stay(&Ok(queued(Duration::ZERO)));
+    place.stay(&Ok(queued(Duration::ZERO)), 0);
     let lease = place.wait().await.unwrap();
     assert!(lease.is_held());
 }
@@ -108,7 +115,7 @@ async fn a_late_message_about_a_lease_does_not_end_it() {
     let mut stage = Stage::new();
     let claim = claim();
     let place = enter(&stage, &claim);
-    place.stay(&Ok(queued(Duration::ZERO)));
+    place.stay(&Ok(queued(Duration::ZERO)), 0);
     stage.signal(granted(claim.token, 5));
     let lease = place.wait().await.unwrap();
     stage.signal(granted(claim.token, 5));
@@ -141,7 +148,7 @@ async fn a_token_that_is_gone_is_given_up_and_the_place_is_kept() {
     let claim = claim();
     let place = enter(&stage, &claim);
     stage.poll_answers(Ok(Answer::Gone));
-    place.stay(&Ok(queued(Duration::ZERO)));
+    place.stay(&Ok(queued(Duration::ZERO)), 0);
     stage.signal(Signal::LookAll);
     assert_eq!(stage.next().await, Asked::Poll(claim.token));
     let (mut withdrawn, mut joined) = (false, None);
@@ -165,7 +172,7 @@ async fn a_lost_answer_is_asked_for_again_with_the_same_token() {
     let until = valid_until(Moment::now(), TTL);
     stage.attempt_answers(Err(unavailable()));
     stage.attempt_answers(Ok(Answer::Granted { fence: 5, valid_until: until }));
-    place.stay(&Err(unavailable()));
+    place.stay(&Err(unavailable()), 0);
     assert_eq!(stage.next().await, Asked::Attempt(claim.token, 0));
     assert_eq!(stage.next().await, Asked::Attempt(claim.token, 0));
     assert_eq!(place.wait().await.unwrap().fence(), 5);
@@ -179,7 +186,7 @@ async fn a_wait_that_is_never_answered_fails_and_is_withdrawn() {
     for _ in 0..20 {
         stage.attempt_answers(Err(unavailable()));
     }
-    place.stay(&Err(unavailable()));
+    place.stay(&Err(unavailable()), 0);
     let error = place.wait().await.unwrap_err();
     assert!(error.kind() == ErrorKind::Unavailable && error.is_ambiguous());
     let mut asked = stage.next().await;
@@ -195,7 +202,7 @@ async fn a_wait_that_is_given_up_is_withdrawn() {
     let mut stage = Stage::new();
     let claim = claim();
     let place = enter(&stage, &claim);
-    place.stay(&Ok(queued(Duration::ZERO)));
+    place.stay(&Ok(queued(Duration::ZERO)), 0);
     drop(place);
     assert_eq!(stage.next().await, Asked::Withdraw(claim.token));
     stage.signal(granted(claim.token, 5));
@@ -208,7 +215,7 @@ async fn many_waiters_are_polled_for_in_one_request() {
     let claims = [claim(), claim(), claim()];
     let places: Vec<Place> = claims.iter().map(|claim| enter(&stage, claim)).collect();
     for place in &places {
-        place.stay(&Ok(queued(Duration::ZERO)));
+        place.stay(&Ok(queued(Duration::ZERO)), 0);
     }
     stage.signal(Signal::LookAll);
     // The fake leaves the poll open: all three are asked for before any answer.
@@ -223,7 +230,7 @@ async fn many_waiters_are_polled_for_in_one_request() {
 async fn lease(stage: &Stage, ago: Duration) -> (Token, Lease) {
     let claim = claim();
     let place = enter(stage, &claim);
-    place.stay(&Ok(queued(ago)));
+    place.stay(&Ok(queued(ago)), 0);
     stage.signal(granted(claim.token, 5));
     (claim.token, place.wait().await.unwrap())
 }
@@ -274,7 +281,7 @@ async fn a_repeated_request_that_a_grant_overtook_is_withdrawn_after_the_release
     let claim = claim();
     let place = enter(&stage, &claim);
     // The reply to the first request is lost, though it got the claim into the queue.
-    place.stay(&Err(unavailable()));
+    place.stay(&Err(unavailable()), 0);
     assert_eq!(stage.next().await, Asked::Attempt(claim.token, 0));
     stage.signal(granted(claim.token, 5));
     let lease = place.wait().await.unwrap();

@@ -110,6 +110,16 @@ impl<C> Waiter<C> {
         }
     }
 
+    /// When something is to be done for it, if nothing comes before.
+    pub(super) fn next(&self) -> Moment {
+        let stage = match self.stage {
+            Stage::Attempting => Moment::NEVER,
+            Stage::Join { at } => at,
+            Stage::Queued { look_at, .. } => look_at,
+        };
+        stage.min(self.until).min(self.tell_at)
+    }
+
     /// Whether the server can't know this token.
     pub fn nothing_sent(&self) -> bool {
         matches!(self.stage, Stage::Join { .. }) && !self.unsure
@@ -202,8 +212,11 @@ impl<C> Waiter<C> {
             Stage::Queued { look_at, .. } => *look_at = at,
             stage => {
                 *stage = Stage::Join { at };
-                // It may have been granted and have run out: then the token is spent.
-                if self.unsure && now.since(self.first_sent) >= self.claim.ttl() {
+                // It may have been granted and have run out; or it is in the queue with a listener
+                // that broke, and what is repeated would have another. Then the token is spent.
+                let spent =
+                    self.claim.listener != 0 || now.since(self.first_sent) >= self.claim.ttl();
+                if self.unsure && spent {
                     return self.rename(at, fresh);
                 }
             }
@@ -250,7 +263,7 @@ impl<C> Waiter<C> {
     }
 
     /// A token enters a queue once: the wait goes on under a new one, at its old place.
-    fn rename(&mut self, at: Moment, fresh: impl FnOnce() -> Result<Token>) -> Then {
+    pub(super) fn rename(&mut self, at: Moment, fresh: impl FnOnce() -> Result<Token>) -> Then {
         let ticket = self.ticket();
         if flaw::has(Flaw::TokenReused) {
             self.stage = Stage::Join { at };

@@ -50,6 +50,28 @@ impl Stage {
         count.map_or(0, |count| count.parse().unwrap())
     }
 
+    /// The clients that the waiters for lock `a` wait as: a connection that listens by itself is
+    /// one of its own.
+    pub(crate) fn listeners(&self) -> Vec<String> {
+        let entries: Vec<String> = self.ask("HKEYS {a}:fl:w");
+        entries.iter().filter_map(|entry| entry.strip_prefix('@')).map(str::to_owned).collect()
+    }
+
+    /// The one waiter for lock `a` is told on a connection that is not its engine's, and nowhere
+    /// else.
+    pub(crate) fn one_listens_itself(&self) -> bool {
+        let listeners = self.listeners();
+        let [one] = &listeners[..] else { return false };
+        let told: (String, u64) = self.ask(&format!("PUBSUB NUMSUB fl:c:{one}"));
+        is_own(one) && told.1 == 1
+    }
+
+    /// Connections other than engines' that listen.
+    pub(crate) fn own_channels(&self) -> usize {
+        let channels: Vec<String> = self.ask("PUBSUB CHANNELS fl:c:*");
+        channels.iter().filter(|channel| is_own(channel)).count()
+    }
+
     /// Nobody holds, nobody waits.
     pub(crate) fn is_clean(&self, name: &str) -> bool {
         self.ask::<u64>(&format!("EXISTS {name} {{{name}}}:fl:q {{{name}}}:fl:w")) == 0
@@ -63,6 +85,11 @@ pub(crate) fn eventually(what: &str, mut is: impl FnMut() -> bool) {
         assert!(Instant::now() < end, "it did not come about: {what}");
         std::thread::sleep(Duration::from_millis(2));
     }
+}
+
+/// Whether a client's id is that of a connection of its own.
+pub(crate) fn is_own(client: &str) -> bool {
+    client.contains('.')
 }
 
 fn kill_connections(server: &TestServer) {

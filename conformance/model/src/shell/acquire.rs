@@ -4,13 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fencelock::Error;
-use fencelock::model::{Answer, Claim, Decision, Effect, Moment, Patience, Stage, read_acquire};
+use fencelock::model::{
+    Answer, Claim, Decision, Effect, Moment, Patience, PushMode, Stage, channel, read_acquire,
+};
 
 use super::Answered;
 use crate::client::{Attempting, Doing, Filled, LOCK, RESPONSE_TIMEOUT, wait_name};
 use crate::event::Who;
 use crate::lab::{Lab, Seen, Slip};
-use crate::wire::{Conn, Expected, Line, Purpose, ScriptCall};
+use crate::wire::{Conn, Expected, Line, Purpose, ScriptCall, Wire, name};
 use crate::world::World;
 
 impl World {
@@ -31,25 +33,29 @@ impl World {
         let place = patience
             .queues(client.usable().is_some())
             .then(|| client.table.enter(&claim, wait, until, now));
-        let caller = &mut client.callers[at];
         let attempting = Attempting {
             claim,
             patience,
             since: now,
             place,
+            listener: 0,
             repeated: false,
             filled: Filled::NotYet,
         };
-        caller.doing = Doing::Attempting(attempting.clone());
-        self.attempt(c, who.caller, &attempting, lab);
+        self.attempt(c, who.caller, attempting, lab);
         self.tend(c, lab);
     }
 
-    fn attempt(&mut self, c: usize, caller: u8, attempting: &Attempting, lab: &mut Lab) {
-        let Attempting { claim, patience, since, place, .. } = attempting;
-        let by = patience.by(*since, self.answer_by(claim.ttl()));
-        let call = lab.speakers[c].acquire(claim, place.is_some(), self.clients[c].mode());
+    fn attempt(&mut self, c: usize, caller: u8, mut attempting: Attempting, lab: &mut Lab) {
         let conn = self.own_wire(c, caller);
+        let listener = self.wires.get(&conn).map_or(0, |wire| wire.listener);
+        attempting.listener = if attempting.place.is_some() { listener } else { 0 };
+        self.set_doing(c, caller, Doing::Attempting(attempting.clone()));
+        let Attempting { claim, patience, since, place, listener, .. } = attempting;
+        let by = patience.by(since, self.answer_by(claim.ttl()));
+        let named = Claim { listener, ..Claim::clone(&claim) };
+        let mode = if listener == 0 { self.clients[c].mode() } else { PushMode::Channel };
+        let call = lab.speakers[c].acquire(&named, place.is_some(), mode);
         let expected = Expected { purpose: Purpose::Attempt { caller }, sent: self.now, by };
         self.send(conn, ScriptCall::new("acquire", &call), expected);
     }
@@ -64,6 +70,16 @@ impl World {
         }
         let conn = self.open_wire(c, Line::Own(caller));
         self.client(c).callers[at].wire = Some(conn);
+        if self.setting.ears {
+            // Only what is subscribed to is named: as if it had been confirmed.
+            let listener = conn.0 % 1000;
+            self.server.change(|keyspace| {
+                keyspace.subscribe(conn.0, channel(&format!("{}.{listener}", name(c))));
+            });
+            if let Some(wire) = self.wire(conn) {
+                wire.listener = listener;
+            }
+        }
         conn
     }
 
@@ -131,9 +147,17 @@ impl World {
                         tokens += 1;
                         Ok(crate::client::token(c, tokens))
                     };
+                    if attempting.listener != 0 {
+                        client.table.listens(id, attempting.listener);
+                    }
                     let effects = client.table.stay(id, &answer, now, fresh);
                     client.tokens = tokens;
                     self.carry_out(c, effects, lab);
+                    let hears =
+                        |wire: &Wire| wire.open_here && wire.listener == attempting.listener;
+                    if attempting.listener != 0 && !self.wires_of(c).any(|(_, wire)| hears(wire)) {
+                        self.deaf(c, attempting.listener, lab);
+                    }
                 } else {
                     self.filled(c, caller, &attempting, id);
                 }
@@ -141,8 +165,7 @@ impl World {
             Decision::Again => {
                 lab.saw(Seen::Repeated);
                 attempting.repeated = true;
-                self.set_doing(c, caller, Doing::Attempting(attempting.clone()));
-                self.attempt(c, caller, &attempting, lab);
+                self.attempt(c, caller, attempting, lab);
             }
             Decision::Failed { withdraw, .. } => {
                 if withdraw {
@@ -216,6 +239,23 @@ impl World {
         let by = self.now + claim.ttl().max(Duration::from_secs(1));
         let expected = Expected { purpose: Purpose::Behind { claim }, sent: self.now, by };
         self.send(conn, ScriptCall::new("cancel", &call), expected);
+    }
+
+    /// A caller's connection is gone, and with it what listened there.
+    pub(super) fn deaf(&mut self, c: usize, listener: u32, lab: &mut Lab) {
+        let now = self.now;
+        let client = self.client(c);
+        let mut tokens = client.tokens;
+        let fresh = || {
+            tokens += 1;
+            Ok(crate::client::token(c, tokens))
+        };
+        let effects = client.table.deaf(listener, now, fresh);
+        if tokens > client.tokens {
+            client.tokens = tokens;
+            lab.saw(Seen::Deaf);
+        }
+        self.carry_out(c, effects, lab);
     }
 
     /// A message from the server.

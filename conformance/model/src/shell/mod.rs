@@ -46,7 +46,7 @@ impl World {
     pub(crate) fn broke(&mut self, conn: Conn, lab: &mut Lab) {
         let (c, now) = (conn.client(), self.now);
         let Some(wire) = self.wire(conn) else { return };
-        let of = wire.line;
+        let (of, listener) = (wire.line, wire.listener);
         wire.open_here = false;
         wire.closed = now;
         wire.replies.clear();
@@ -71,6 +71,7 @@ impl World {
                     self.close(link.messages);
                 }
             }
+            Line::Own(_) if listener != 0 => self.deaf(c, listener, lab),
             Line::Own(_) => {}
         }
         if ours.is_some() {

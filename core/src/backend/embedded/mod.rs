@@ -33,8 +33,8 @@ use self::store::Store;
 use super::look::{at_expiry, heartbeat, window};
 use super::withdrawal::{self, Withdrawal};
 use super::{
-    Answer, Backend, Boxed, Claim, Direct, Holder, Inspection, Interrupt, Mode, Released,
-    SignalSink,
+    Answer, Attempted, Backend, Boxed, Claim, Direct, Holder, Inspection, Interrupt, Mode,
+    Released, SignalSink,
 };
 use crate::clock::{Moment, valid_until};
 use crate::engine;
@@ -376,7 +376,7 @@ impl Backend for EmbeddedBackend {
 
     fn attempt<'a>(
         &'a self,
-        claim: &'a Claim,
+        claim: &'a Arc<Claim>,
         queue: bool,
         by: Moment,
     ) -> Boxed<'a, Result<Answer>> {
@@ -469,8 +469,8 @@ impl Direct for EmbeddedBackend {
         queue: bool,
         by: Moment,
         interrupt: Interrupt<'_>,
-    ) -> Result<Answer> {
-        self.blocking(by, interrupt, |core, until| core.attempt(claim, queue, by, until))
+    ) -> Attempted {
+        self.blocking(by, interrupt, |core, until| core.attempt(claim, queue, by, until)).into()
     }
 
     fn release(&self, claim: &Claim, by: Moment, interrupt: Interrupt<'_>) -> Result<Released> {

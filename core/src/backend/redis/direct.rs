@@ -10,10 +10,11 @@ use std::time::Duration;
 use redis::{Cmd, ProtocolVersion, Value};
 
 use super::connection::{login, login_failed};
+use super::ear::Own;
 use super::protocol::{Call, is_noscript, read_error};
 use super::resp::Reader;
 use super::stream::{Blocking, Endpoint, open_blocking};
-use super::{denied, handshake};
+use super::{denied, ears, handshake};
 use crate::backend::Interrupt;
 use crate::clock::Moment;
 use crate::engine;
@@ -50,12 +51,14 @@ impl Pool {
 
 /// A connection that one thread at a time uses.
 pub(super) struct DirectConnection {
-    stream: Native<Blocking>,
+    pub(super) stream: Native<Blocking>,
     /// By TLS: whether with a certificate of ours.
     identified: Option<bool>,
     _inherited: Inherited,
-    reader: Reader,
+    pub(super) reader: Reader,
     buffer: Vec<u8>,
+    /// Once somebody had to wait who uses it.
+    pub(super) own: Option<Box<Own>>,
 }
 
 impl std::fmt::Debug for DirectConnection {
@@ -98,6 +101,7 @@ impl DirectConnection {
             _inherited: inherited,
             reader: Reader::new(),
             buffer: Vec::with_capacity(512),
+            own: None,
         };
         for command in login_commands(&endpoint.url) {
             let value = connection.exchange(&command, by, &mut *interrupt)?;
@@ -136,25 +140,45 @@ impl DirectConnection {
         by: Moment,
         interrupt: Interrupt<'_>,
     ) -> Result<Value, Failure> {
+        self.send(command)?;
         let Some(stream) = self.stream.get_mut() else {
-            return Err(Error::unavailable("the connection belongs to the parent process").into());
+            return Err(forked().into());
         };
+        let mut patient = Patient { stream, by, interrupt, interrupted: false };
+        loop {
+            let value = self.reader.read(&mut patient).map_err(|error| {
+                if patient.interrupted {
+                    Failure::Interrupted
+                } else if error.is_timeout() {
+                    Error::unavailable("the server did not answer in time").maybe_done().into()
+                } else {
+                    let denied = handshake::denied(&error, self.identified);
+                    denied.unwrap_or_else(|| read_error(&error, true)).into()
+                }
+            })?;
+            let Some(own) = &mut self.own else { return Ok(value) };
+            match own.hearing.read(value) {
+                ears::Read::Answer(value) => return Ok(value),
+                // A message that came while nobody waited here.
+                ears::Read::Signal(signal) => own.hearing.tell(signal),
+                ears::Read::Nothing => {}
+            }
+        }
+    }
+
+    /// Sends a command.
+    pub(super) fn send(&mut self, command: &Cmd) -> Result<(), Error> {
+        let stream = self.stream.get_mut().ok_or_else(forked)?;
         self.buffer.clear();
         command.write_packed_command(&mut self.buffer);
         stream.send(&self.buffer).map_err(|error| {
             Error::unavailable(format!("the connection failed: {error}")).maybe_done()
-        })?;
-        let mut patient = Patient { stream, by, interrupt, interrupted: false };
-        self.reader.read(&mut patient).map_err(|error| {
-            if patient.interrupted {
-                Failure::Interrupted
-            } else if error.is_timeout() {
-                Error::unavailable("the server did not answer in time").maybe_done().into()
-            } else {
-                let denied = handshake::denied(&error, self.identified);
-                denied.unwrap_or_else(|| read_error(&error, true)).into()
-            }
         })
+    }
+
+    /// The listener that claims may name which are sent here; 0 for the engine's.
+    pub(super) fn listener(&self) -> u32 {
+        self.own.as_ref().map_or(0, |own| own.hearing.listener())
     }
 
     /// Sends a last command behind the one whose reply is outstanding, and closes when the
@@ -167,6 +191,10 @@ impl DirectConnection {
         let last = last.get_packed_command();
         matches!(tokio::time::timeout(within, stream.finish(&last)).await, Ok(Ok(())))
     }
+}
+
+fn forked() -> Error {
+    Error::unavailable("the connection belongs to the parent process")
 }
 
 /// Reads until the answer is there, the time is over, or the caller is interrupted.

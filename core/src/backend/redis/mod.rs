@@ -3,13 +3,17 @@
 mod connection;
 mod denied;
 mod direct;
+mod ear;
+mod ears;
 mod handshake;
 #[cfg(any(test, feature = "model"))]
 pub(crate) mod pieces;
 mod pipeline;
+mod pipelines;
 pub(crate) mod protocol;
 pub(crate) mod release;
 mod resp;
+mod runtimes;
 pub(crate) mod scripts;
 mod signals;
 #[cfg(test)]
@@ -17,31 +21,31 @@ mod signals_tests;
 mod stream;
 mod unsignalled;
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use redis::Value;
-use tokio::runtime::{Handle, Id};
-
 use self::connection::{Dialect, Link};
 use self::direct::{DirectConnection, Failure, Pool};
-use self::pipeline::Pipelines;
+use self::ears::Ears;
+use self::pipeline::RedisPipeline;
+use self::pipelines::Pipelines;
 use self::protocol::{Asked, Call, PushMode, Speaker};
 use self::release::Tries;
+use self::runtimes::Runtimes;
 use self::signals::Listening;
 pub(crate) use self::stream::Endpoint;
 use super::withdrawal::{self, Withdrawal};
 use super::{
-    Answer, Backend, Boxed, Claim, Direct, Inspection, Interrupt, Pipeline, Released, Signal,
-    SignalSink,
+    Answer, Attempted, Backend, Boxed, Claim, Direct, Inspection, Interrupt, Pipeline, Released,
+    Signal, SignalSink,
 };
 use crate::clock::Moment;
 use crate::engine;
 use crate::error::{Error, Result};
 use crate::event_loop::EventLoop;
 use crate::options::ClientOptions;
+use redis::Value;
 
 /// How many leases one command extends (protocol, "Scripts"): the server does nothing else meanwhile.
 const MOST: usize = 200;
@@ -59,57 +63,39 @@ struct Core {
     dialect: Dialect,
     sink: SignalSink,
     /// The engine's connection, with signals.
-    engine: Line<Listening>,
+    engine: Line,
     /// Whether it was ever open.
     listened: AtomicBool,
-    /// A shared connection for each of the callers' runtimes.
-    mux: Mutex<HashMap<Id, Arc<Line<Link>>>>,
     pool: Pool,
+    ears: Ears,
+    runtimes: Runtimes,
     pipelines: Pipelines,
     shut: AtomicBool,
     jitter: AtomicU64,
 }
 
-/// At most one open connection, and one that is being opened.
-#[derive(Debug)]
-struct Line<T> {
-    current: Mutex<Option<T>>,
+/// The engine's connection, if it is open, and one that is being opened.
+#[derive(Debug, Default)]
+struct Line {
+    current: Mutex<Option<Listening>>,
     opening: tokio::sync::Mutex<()>,
 }
 
-impl<T> Default for Line<T> {
-    fn default() -> Self {
-        Self { current: Mutex::new(None), opening: tokio::sync::Mutex::new(()) }
-    }
-}
-
-trait Usable: Clone {
-    fn link(&self) -> &Link;
-}
-
-impl Usable for Link {
-    fn link(&self) -> &Link {
-        self
-    }
-}
-
-impl Usable for Listening {
-    fn link(&self) -> &Link {
-        &self.link
-    }
-}
-
-impl<T: Usable> Line<T> {
-    fn usable(&self) -> Option<T> {
+impl Line {
+    fn usable(&self) -> Option<Listening> {
         let current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        current.as_ref().filter(|open| !open.link().is_broken()).cloned()
+        current.as_ref().filter(|open| !open.link.is_broken()).cloned()
     }
 
     fn clear(&self) {
         *self.current.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    async fn get(&self, open: impl Future<Output = Result<T>>, by: Moment) -> Result<T> {
+    async fn get(
+        &self,
+        open: impl Future<Output = Result<Listening>>,
+        by: Moment,
+    ) -> Result<Listening> {
         if let Some(open) = self.usable() {
             return Ok(open);
         }
@@ -148,11 +134,12 @@ impl RedisBackend {
             endpoint,
             connect_timeout: options.connect_timeout,
             speaker: Arc::new(Speaker { client, prefix }),
+            ears: Ears::new(sink.clone()),
             sink,
             engine: Line::default(),
             listened: AtomicBool::new(false),
-            mux: Mutex::default(),
             pool: Pool::default(),
+            runtimes: Runtimes::default(),
             pipelines: Pipelines::default(),
             shut: AtomicBool::new(false),
             jitter: AtomicU64::new(0),
@@ -193,47 +180,58 @@ impl Core {
         self.engine.get(open, by).await
     }
 
-    /// The shared connection of the runtime that this is called on.
-    async fn link_here(&self, by: Moment) -> Result<Link> {
-        match self.open_link_here()? {
-            Some(link) => Ok(link),
-            // Apart, so that the many calls that open nothing need no room for that.
-            None => Box::pin(self.opened_link_here(by)).await,
+    /// The connection of the runtime that this is called on, if it is open; if not, it is opened in
+    /// the background, and the engine's serves.
+    fn pipeline_here(self: &Arc<Self>) -> Option<Arc<RedisPipeline>> {
+        if self.endpoint.tls.is_some() {
+            return None;
         }
+        self.pipelines.get(self, &*self.runtimes.here()?)
     }
 
-    /// That connection, if it is open.
-    fn open_link_here(&self) -> Result<Option<Link>> {
-        let here = Handle::current().id();
-        if engine::handle()?.id() == here {
-            return Ok(self.engine.usable().map(|listening| listening.link));
+    /// The engine's connection, for a call on any runtime.
+    async fn link(self: &Arc<Self>, by: Moment) -> Result<Link> {
+        if let Some(open) = self.engine.usable() {
+            return Ok(open.link);
         }
-        let lines = self.mux.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(lines.get(&here).and_then(|line| line.usable()))
+        if engine::is_here() {
+            return Ok(Box::pin(self.listening(by)).await?.link);
+        }
+        let core = self.clone();
+        Ok(engine::run(async move { core.listening(by).await }).await??.link)
     }
 
-    async fn opened_link_here(&self, by: Moment) -> Result<Link> {
-        let here = Handle::current().id();
-        if engine::handle()?.id() == here {
-            return Ok(self.listening(by).await?.link);
+    async fn attempt_by_engine(
+        self: &Arc<Self>,
+        claim: &Arc<Claim>,
+        queue: bool,
+        by: Moment,
+    ) -> Result<Answer> {
+        let link = self.link(by).await?;
+        let mode = if claim.listener == 0 { self.mode() } else { PushMode::Channel };
+        let call = self.speaker.acquire(claim, queue, mode);
+        let claimed = Some(claim.clone());
+        let mut behind = Behind { core: self.clone(), link: link.clone(), claim: claimed };
+        let sent = Moment::now();
+        let value = link.call(&call, by).await;
+        behind.claim = None;
+        protocol::read_acquire(claim, self.asked(sent), &value?)
+    }
+
+    async fn release_by_engine(
+        self: &Arc<Self>,
+        claim: &Claim,
+        sent: bool,
+        by: Moment,
+    ) -> Result<Released> {
+        let call = self.speaker.release(claim);
+        let once = async || self.link(by).await?.call(&call, by).await;
+        let mut answer = once().await;
+        let mut tries = Tries::new(sent);
+        while tries.again(&answer) {
+            answer = once().await;
         }
-        self.check_open()?;
-        let line = {
-            let mut lines = self.mux.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(line) = lines.get(&here) {
-                line.clone()
-            } else {
-                // Runtimes come and go; what they left behind goes when a new one comes.
-                lines.retain(|_, line| line.usable().is_some());
-                lines.entry(here).or_default().clone()
-            }
-        };
-        let by = self.connect_by(by);
-        let missing = || Error::unavailable("the connection could not be opened");
-        let open = async {
-            Link::open(&self.endpoint, &self.dialect, None, by).await?.ok_or_else(missing)
-        };
-        line.get(open, by).await
+        tries.read(answer)
     }
 
     fn mode(&self) -> PushMode {
@@ -266,7 +264,7 @@ impl Core {
 struct Behind {
     core: Arc<Core>,
     link: Link,
-    claim: Option<Claim>,
+    claim: Option<Arc<Claim>>,
 }
 
 impl Drop for Behind {
@@ -295,19 +293,16 @@ impl Backend for RedisBackend {
 
     fn attempt<'a>(
         &'a self,
-        claim: &'a Claim,
+        claim: &'a Arc<Claim>,
         queue: bool,
         by: Moment,
     ) -> Boxed<'a, Result<Answer>> {
         Box::pin(async move {
-            let link = self.core.link_here(by).await?;
-            let call = self.core.speaker.acquire(claim, queue, self.core.mode());
-            let claimed = Some(claim.clone());
-            let mut behind = Behind { core: self.core.clone(), link: link.clone(), claim: claimed };
-            let sent = Moment::now();
-            let value = link.call(&call, by).await;
-            behind.claim = None;
-            protocol::read_acquire(claim, self.core.asked(sent), &value?)
+            match self.core.pipeline_here() {
+                Some(pipeline) => runtimes::attempt(&pipeline, claim, queue, by).await,
+                // Apart, so that others need no room for it.
+                None => Box::pin(self.core.attempt_by_engine(claim, queue, by)).await,
+            }
         })
     }
 
@@ -332,14 +327,14 @@ impl Backend for RedisBackend {
         by: Moment,
     ) -> Boxed<'a, Result<Released>> {
         Box::pin(async move {
-            let call = self.core.speaker.release(claim);
-            let once = async || self.core.link_here(by).await?.call(&call, by).await;
-            let mut answer = once().await;
-            let mut tries = Tries::new(sent);
-            while tries.again(&answer) {
-                answer = once().await;
+            let mut sent = sent;
+            if let Some(pipeline) = self.core.pipeline_here() {
+                match runtimes::release(&pipeline, claim, by).await {
+                    Err(error) if error.is_ambiguous() => sent = true,
+                    answer => return answer,
+                }
             }
-            tries.read(answer)
+            Box::pin(self.core.release_by_engine(claim, sent, by)).await
         })
     }
 
@@ -385,14 +380,29 @@ impl Backend for RedisBackend {
     fn shut(&self) {
         self.core.shut.store(true, Ordering::Release);
         self.core.engine.clear();
-        self.core.mux.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.core.runtimes.end();
         self.core.pool.clear();
         self.core.pipelines.end();
+    }
+
+    fn listener(&self) -> u32 {
+        self.core.pipeline_here().map_or(0, |pipeline| pipeline.listener())
+    }
+
+    fn hears(&self, listener: u32) -> bool {
+        self.core.ears.hears(listener)
     }
 
     fn pipeline(&self, event_loop: &EventLoop) -> Option<Arc<dyn Pipeline>> {
         let pipeline = self.core.pipelines.get(&self.core, event_loop)?;
         Some(pipeline)
+    }
+
+    fn open_here(&self) -> Boxed<'static, ()> {
+        match self.core.runtimes.here() {
+            Some(event_loop) => self.open_pipeline(&event_loop),
+            None => Box::pin(std::future::ready(())),
+        }
     }
 
     fn open_pipeline(&self, event_loop: &EventLoop) -> Boxed<'static, ()> {
@@ -407,15 +417,30 @@ impl Direct for RedisBackend {
         queue: bool,
         by: Moment,
         interrupt: Interrupt<'_>,
-    ) -> Result<Answer> {
+    ) -> Attempted {
         let core = &self.core;
-        let call = core.speaker.acquire(claim, queue, core.mode());
-        let mut connection = core.direct(by, interrupt).map_err(Failure::into_error)?;
+        let mut connection = match core.direct(by, interrupt) {
+            Ok(connection) => connection,
+            Err(failure) => return Err(failure.into_error()).into(),
+        };
+        let listener = if queue { connection.listener() } else { 0 };
+        let call = if listener == 0 {
+            core.speaker.acquire(claim, queue, core.mode())
+        } else {
+            let claim = Claim { listener, ..claim.clone() };
+            core.speaker.acquire(&claim, queue, PushMode::Channel)
+        };
         let sent = Moment::now();
-        match connection.call(&call, by, interrupt) {
+        let answer = match connection.call(&call, by, interrupt) {
             Ok(value) => {
-                core.pool.put(connection);
-                protocol::read_acquire(claim, core.asked(sent), &value)
+                let answer = protocol::read_acquire(claim, core.asked(sent), &value);
+                let ear = if matches!(answer, Ok(Answer::Queued { .. })) {
+                    core.ear(connection)
+                } else {
+                    core.pool.put(connection);
+                    None
+                };
+                return Attempted { answer, listener, ear };
             }
             Err(Failure::Interrupted) => {
                 let (core, claim) = (core.clone(), claim.clone());
@@ -434,7 +459,8 @@ impl Direct for RedisBackend {
                 }
                 Err(failure.into_error())
             }
-        }
+        };
+        Attempted { answer, listener, ear: None }
     }
 
     fn release(&self, claim: &Claim, by: Moment, interrupt: Interrupt<'_>) -> Result<Released> {

@@ -2,7 +2,7 @@
 //! thread writes and reads. Requests are sent in order and answered in order; while answers are
 //! outstanding, what comes is gathered until the loop has run what is ready.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,110 +13,17 @@ use mio::Token;
 use redis::{RedisError, Value};
 
 use super::direct::login_commands;
-use super::protocol::{self, Call, is_noscript, read_error};
+use super::ears::{self, Hearing};
+use super::protocol::{self, Call, PushMode, is_noscript, read_error};
 use super::resp::Reader;
 use super::stream::{Blocking, open_blocking};
 use super::{Core, denied};
-use crate::backend::{Answer, Claim, Done, Pipeline, Released};
+use crate::backend::{Answer, Claim, Done, Pipeline, Released, Signal};
 use crate::clock::Moment;
 use crate::engine;
 use crate::error::{Error, Result};
-use crate::event_loop::{Connection, EventLoop, Ready, Shared};
+use crate::event_loop::{Connection, Ready, Shared};
 use crate::fork::{Inherited, Native};
-
-/// After a connection was opened for a loop, the next is opened this much later at the earliest,
-/// so that a server that refuses us is not flooded; meanwhile the engine's connection serves.
-const PAUSE: Duration = Duration::from_secs(1);
-
-/// The pipelines of one client, by the loops' numbers.
-#[derive(Debug, Default)]
-pub(super) struct Pipelines(Mutex<HashMap<u64, Known>>);
-
-#[derive(Debug)]
-struct Known {
-    /// `None` while it is being opened, or could not be.
-    pipeline: Option<Arc<RedisPipeline>>,
-    not_before: Moment,
-}
-
-impl Known {
-    fn is_open(&self) -> bool {
-        self.pipeline.as_ref().is_some_and(|pipeline| pipeline.state().stream.is_some())
-    }
-}
-
-impl Pipelines {
-    fn known(&self) -> MutexGuard<'_, HashMap<u64, Known>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The loop's connection, if it is open; if not, it is opened in the background.
-    pub(super) fn get(
-        &self,
-        core: &Arc<Core>,
-        event_loop: &EventLoop,
-    ) -> Option<Arc<RedisPipeline>> {
-        let id = event_loop.shared.id;
-        if let Some(known) = self.known().get(&id) {
-            if known.is_open() {
-                return known.pipeline.clone();
-            }
-            if Moment::now() < known.not_before {
-                return None;
-            }
-        }
-        engine::spawn(self.open(core, event_loop));
-        None
-    }
-
-    /// Opens a connection for the loop. By TLS there is none: the engine's serves.
-    pub(super) fn open(
-        &self,
-        core: &Arc<Core>,
-        event_loop: &EventLoop,
-    ) -> impl Future<Output = ()> + Send + 'static + use<> {
-        let (core, shared) = (core.clone(), event_loop.shared.clone());
-        let by = Moment::now() + core.connect_timeout;
-        // Another is not begun while this one may be under way.
-        let opening = Known { pipeline: None, not_before: by.max(Moment::now() + PAUSE) };
-        let mut known = self.known();
-        // Loops come and go; what they left behind goes when a new one comes.
-        let now = Moment::now();
-        known.retain(|_, known| known.is_open() || now < known.not_before);
-        known.insert(shared.id, opening);
-        drop(known);
-        async move {
-            if core.endpoint.tls.is_some() || core.check_open().is_err() {
-                return;
-            }
-            let pipeline = match RedisPipeline::open(&core, &shared, by).await {
-                Ok(pipeline) => pipeline,
-                Err(error) => {
-                    tracing::debug!("no connection for an event loop: {error}");
-                    None
-                }
-            };
-            let opened = Known { pipeline, not_before: Moment::now() + PAUSE };
-            let mut known = core.pipelines.known();
-            // One that another call opened meanwhile may be in use already.
-            if !known.get(&shared.id).is_some_and(Known::is_open) {
-                known.insert(shared.id, opened);
-            }
-            drop(known);
-            if core.check_open().is_err() {
-                core.pipelines.end();
-            }
-        }
-    }
-
-    /// Closes them all.
-    pub(super) fn end(&self) {
-        let known = std::mem::take(&mut *self.known());
-        for pipeline in known.into_values().filter_map(|known| known.pipeline) {
-            pipeline.end(&Error::closed());
-        }
-    }
-}
 
 /// A connection of one event loop.
 pub(super) struct RedisPipeline {
@@ -141,6 +48,8 @@ struct State {
     tickets: u64,
     /// When `due` is set next.
     alarm: Moment,
+    /// Once somebody had to wait who uses it.
+    hearing: Option<Hearing>,
 }
 
 /// What an answer is waited for.
@@ -169,6 +78,10 @@ enum Purpose {
         claim: Arc<Claim>,
     },
     Release(Done<Released>),
+    /// What it takes to hear of grants.
+    Hearing,
+    /// None: a message, which has come without being asked for.
+    Message(Signal),
 }
 
 /// Answers to hand on once the state is not locked any more.
@@ -185,6 +98,11 @@ fn broken(why: &dyn std::fmt::Display) -> Error {
 }
 
 impl RedisPipeline {
+    /// Whether it is of use.
+    pub(super) fn is_open(&self) -> bool {
+        self.state().stream.is_some()
+    }
+
     /// Connects, and begins to log in: requests may be sent behind that. Runs on the engine.
     /// `None` if the loop is gone.
     pub(super) async fn open(
@@ -204,6 +122,7 @@ impl RedisPipeline {
             outstanding: VecDeque::new(),
             tickets: 0,
             alarm: Moment::NEVER,
+            hearing: None,
         };
         let watched = event_loop.watch(fd, |token| {
             Arc::new_cyclic(|me| Self {
@@ -250,7 +169,9 @@ impl RedisPipeline {
         if state.stream.is_none() {
             // It broke just now, and takes no turns any more.
             let why = broken(&"it was closed");
-            engine::spawn(async move { hand_on(vec![(purpose, Err(why))]) });
+            if let Some(me) = self.me.upgrade() {
+                engine::spawn(async move { me.hand_on(vec![(purpose, Err(why))]) });
+            }
             return;
         }
         call.cmd.write_packed_command(&mut state.unsent);
@@ -319,6 +240,13 @@ impl RedisPipeline {
                 Err(error) => return self.fail(state, &broken(&error), answered),
             }
             while let Some(value) = state.reader.next_received() {
+                if let Ok(push @ Value::Push { .. }) = value {
+                    if state.take_push(push, answered).is_none() {
+                        let garbled = broken(&"the answer was not understood");
+                        return self.fail(state, &garbled, answered);
+                    }
+                    continue;
+                }
                 let (Ok(value), Some(request)) = (value, state.outstanding.pop_front()) else {
                     let garbled = broken(&"the answer was not understood");
                     return self.fail(state, &garbled, answered);
@@ -331,6 +259,15 @@ impl RedisPipeline {
     /// Takes the answer to a request, unless that goes on.
     fn take(&self, state: &mut State, request: Request, value: Value, answered: &mut Answered) {
         let Request { by, call, refused, purpose } = request;
+        if let (Purpose::Hearing, Some(hearing)) = (&purpose, &mut state.hearing) {
+            if let ears::Read::Answer(_) = hearing.read(value) {
+                // Whose it is can't be told any more.
+                self.fail(state, &broken(&"the answer was not understood"), answered);
+            } else {
+                self.go_on_hearing(state, by);
+            }
+            return;
+        }
         if let Some(error) = refused {
             let error = read_error(&denied::named(error, &value), true);
             answered.push((purpose, Err(error)));
@@ -363,11 +300,29 @@ impl RedisPipeline {
         answered.extend(requests.map(|request| (request.purpose, Err(why.clone()))));
     }
 
+    /// Somebody waits who uses it.
+    fn begin_hearing(&self, core: &Core) {
+        let mut state = self.state();
+        if state.stream.is_none() || state.hearing.is_some() {
+            return;
+        }
+        let Some(seat) = core.seat() else { return };
+        state.hearing = Some(Hearing::new(seat, &core.speaker));
+        self.go_on_hearing(&mut state, Moment::now() + core.connect_timeout);
+    }
+
+    fn go_on_hearing(&self, state: &mut State, by: Moment) {
+        let Some(command) = state.hearing.as_mut().and_then(Hearing::next) else { return };
+        command.write_packed_command(&mut state.unsent);
+        self.send(state, Request { by, call: None, refused: None, purpose: Purpose::Hearing });
+    }
+
     fn shut(&self, state: &mut State) {
         if let Some(stream) = state.stream.take() {
             self.event_loop.forget(self.fd, self.token);
             drop(stream);
         }
+        state.hearing = None;
         state.unsent.clear();
     }
 
@@ -387,24 +342,62 @@ impl RedisPipeline {
     }
 
     /// Ends every request with this error. For the end of the client.
-    fn end(&self, why: &Error) {
+    pub(super) fn end(&self, why: &Error) {
         let mut answered = Answered::new();
         self.fail(&mut self.state(), why, &mut answered);
-        hand_on(answered);
+        self.hand_on(answered);
+    }
+
+    fn hand_on(&self, answered: Answered) {
+        let mut waited = None;
+        for (purpose, answer) in answered {
+            match purpose {
+                Purpose::Attempt { core, claim, sent, done, .. } => {
+                    let asked = core.asked(sent);
+                    let answer =
+                        answer.and_then(|value| protocol::read_acquire(&claim, asked, &value));
+                    if matches!(answer, Ok(Answer::Queued { .. })) && claim.listener == 0 {
+                        waited = Some(core);
+                    }
+                    done(answer);
+                }
+                Purpose::Message(signal) => {
+                    if let Some(core) = self.core.upgrade() {
+                        (core.sink)(signal);
+                    }
+                }
+                Purpose::Release(done) => {
+                    done(answer.and_then(|value| protocol::read_release(&value)));
+                }
+                Purpose::Withdrawal { core, claim } if answer.is_err() => {
+                    withdraw_again(core, claim);
+                }
+                Purpose::Withdrawal { .. }
+                | Purpose::Login
+                | Purpose::GivenUp
+                | Purpose::Hearing => {}
+            }
+        }
+        if let Some(core) = waited {
+            self.begin_hearing(&core);
+        }
     }
 }
 
-fn hand_on(answered: Answered) {
-    for (purpose, answer) in answered {
-        match purpose {
-            Purpose::Attempt { core, claim, sent, done, .. } => {
-                let asked = core.asked(sent);
-                done(answer.and_then(|value| protocol::read_acquire(&claim, asked, &value)));
-            }
-            Purpose::Release(done) => done(answer.and_then(|value| protocol::read_release(&value))),
-            Purpose::Withdrawal { core, claim } if answer.is_err() => withdraw_again(core, claim),
-            Purpose::Withdrawal { .. } | Purpose::Login | Purpose::GivenUp => {}
+impl State {
+    /// Takes what came unasked; `None` if it should not have come now.
+    fn take_push(&mut self, push: Value, answered: &mut Answered) -> Option<()> {
+        let hearing = self.hearing.as_mut()?;
+        let before = hearing.listener();
+        if let ears::Read::Signal(signal) = hearing.read(push) {
+            answered.push((Purpose::Message(signal), Ok(Value::Nil)));
         }
+        if before != hearing.listener() {
+            // SUBSCRIBE has no other answer.
+            let asked = self.outstanding.pop_front()?;
+            return matches!(asked.purpose, Purpose::Hearing).then_some(());
+        }
+        Some(())
     }
 }
 
@@ -439,7 +432,7 @@ impl Connection for RedisPipeline {
             }
         }
         let heard = !answered.is_empty();
-        hand_on(answered);
+        self.hand_on(answered);
         heard
     }
 
@@ -462,7 +455,11 @@ impl Connection for RedisPipeline {
                 Purpose::Attempt { core, claim, .. } | Purpose::Withdrawal { core, claim } => {
                     withdraw_again(core, claim);
                 }
-                Purpose::Release(_) | Purpose::Login | Purpose::GivenUp => {}
+                Purpose::Release(_)
+                | Purpose::Login
+                | Purpose::GivenUp
+                | Purpose::Hearing
+                | Purpose::Message(_) => {}
             }
         }
     }
@@ -474,7 +471,8 @@ impl Pipeline for RedisPipeline {
             done(Err(Error::closed()));
             return 0;
         };
-        let call = core.speaker.acquire(claim, queue, core.mode());
+        let mode = if claim.listener == 0 { core.mode() } else { PushMode::Channel };
+        let call = core.speaker.acquire(claim, queue, mode);
         let mut state = self.state();
         state.tickets += 1;
         let ticket = state.tickets;
@@ -482,6 +480,10 @@ impl Pipeline for RedisPipeline {
         let purpose = Purpose::Attempt { ticket, core, claim, sent, done };
         self.request(&mut state, call, by, purpose);
         ticket
+    }
+
+    fn listener(&self) -> u32 {
+        self.state().hearing.as_ref().map_or(0, Hearing::listener)
     }
 
     fn give_up(&self, ticket: u64) {

@@ -1,6 +1,7 @@
 //! The wire protocol (`docs/protocol.md`), pure: builds commands, reads replies, and says when
 //! to look again. Knows no socket.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use redis::{Cmd, RedisError, Value};
@@ -139,6 +140,15 @@ impl Speaker {
         }
     }
 
+    /// The client as whose a claim waits: each of its connections is one to the server, with a
+    /// channel and heartbeats of its own.
+    pub(super) fn listener(&self, number: u32) -> Cow<'_, str> {
+        match number {
+            0 => Cow::Borrowed(&self.client),
+            number => Cow::Owned(format!("{}.{number}", self.client)),
+        }
+    }
+
     /// Takes the lock, or with `queue` a place in its queue.
     pub fn acquire(&self, claim: &Claim, queue: bool, mode: PushMode) -> Call {
         let Mode::Exclusive = claim.mode;
@@ -147,7 +157,7 @@ impl Speaker {
             .arg(claim.token.as_bytes())
             .arg(claim.ttl_ms)
             .arg(u8::from(queue))
-            .arg(&self.client)
+            .arg(&*self.listener(claim.listener))
             .arg(mode.letter())
             .arg(millis(window(claim.ttl())))
             .arg(claim.ticket)
@@ -155,13 +165,14 @@ impl Speaker {
         call
     }
 
-    /// All claims are on one lock.
+    /// All claims are on one lock, and have one listener.
     pub fn poll(&self, claims: &[std::sync::Arc<Claim>]) -> Call {
         let (name, longest) = claims.iter().fold(("", Duration::ZERO), |(_, longest), claim| {
             (&*claim.name, longest.max(claim.ttl()))
         });
         let mut call = self.call(scripts::poll(), name, "fqw");
-        call.cmd.arg(&self.client).arg(millis(window(longest)));
+        let listener = claims.first().map_or(0, |claim| claim.listener);
+        call.cmd.arg(&*self.listener(listener)).arg(millis(window(longest)));
         for claim in claims {
             call.cmd.arg(claim.token.as_bytes()).arg(claim.ttl_ms);
         }

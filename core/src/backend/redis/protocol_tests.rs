@@ -3,14 +3,7 @@ use std::sync::Arc;
 use super::*;
 
 fn claim(name: &str) -> Claim {
-    Claim {
-        name: name.into(),
-        token: Token::generate().unwrap(),
-        mode: Mode::Exclusive,
-        ttl_ms: 10_000,
-        label: "".into(),
-        ticket: 7,
-    }
+    Claim { ticket: 7, ..Claim::new(name.into(), Token::generate().unwrap(), 10_000, "".into()) }
 }
 
 fn speaker(prefix: &str) -> Speaker {
