@@ -13,9 +13,25 @@ use common::{Stage, eventually, is_own};
 use fencelock::ErrorKind;
 use fencelock::blocking::{Client, Lease};
 
-fn waits(client: &Client) -> JoinHandle<fencelock::Result<Lease>> {
+type Waiting = JoinHandle<fencelock::Result<Lease>>;
+
+fn waits(client: &Client) -> Waiting {
     let lock = client.lock("a");
     std::thread::spawn(move || lock.acquire())
+}
+
+/// One holds the lock, and the other waits for it.
+fn contended(stage: &Stage, a: &Client, b: &Client) -> (Lease, Waiting) {
+    let held = a.lock("a").acquire().unwrap();
+    let waiting = waits(b);
+    eventually("one waits", || stage.waiters("a") == 1);
+    (held, waiting)
+}
+
+/// Whoever waits gets the lock, and gives it back.
+fn hand_over(held: &Lease, waiting: Waiting) {
+    held.release().unwrap();
+    waiting.join().unwrap().unwrap().release().unwrap();
 }
 
 /// A holder, and a client that has waited once, so that its connection listens.
@@ -26,8 +42,7 @@ fn stage() -> (Stage, Client, Client) {
     let waiting = waits(&b);
     eventually("its connection listens", || stage.own_channels() == 1);
     assert!(!stage.one_listens_itself(), "the first wait is the engine's");
-    held.release().unwrap();
-    waiting.join().unwrap().unwrap().release().unwrap();
+    hand_over(&held, waiting);
     (stage, a, b)
 }
 
@@ -35,9 +50,7 @@ fn stage() -> (Stage, Client, Client) {
 fn the_second_wait_is_told_on_the_callers_connection_alone() {
     let (stage, a, b) = stage();
     for _ in 0..3 {
-        let held = a.lock("a").acquire().unwrap();
-        let waiting = waits(&b);
-        eventually("one waits", || stage.waiters("a") == 1);
+        let (held, waiting) = contended(&stage, &a, &b);
         assert!(stage.one_listens_itself());
         let before = stage.calls();
         held.release().unwrap();
@@ -52,9 +65,7 @@ fn the_second_wait_is_told_on_the_callers_connection_alone() {
 #[test]
 fn the_engine_goes_on_with_a_wait_whose_connection_breaks() {
     let (stage, a, b) = stage();
-    let held = a.lock("a").acquire().unwrap();
-    let waiting = waits(&b);
-    eventually("one waits", || stage.waiters("a") == 1);
+    let (held, waiting) = contended(&stage, &a, &b);
     assert!(stage.one_listens_itself());
     let connections: String = stage.ask("CLIENT LIST TYPE pubsub");
     let id = |line: &str| line.split(['=', ' ']).nth(1).and_then(|id| id.parse::<u64>().ok());
@@ -65,8 +76,7 @@ fn the_engine_goes_on_with_a_wait_whose_connection_breaks() {
         "the engine waits in its place",
         || matches!(&stage.listeners()[..], [one] if !is_own(one)),
     );
-    held.release().unwrap();
-    waiting.join().unwrap().unwrap().release().unwrap();
+    hand_over(&held, waiting);
     eventually("nothing is left", || stage.is_clean("a"));
 }
 
@@ -74,13 +84,10 @@ fn the_engine_goes_on_with_a_wait_whose_connection_breaks() {
 fn every_connection_may_break_at_once() {
     let (stage, a, b) = stage();
     for _ in 0..5 {
-        let held = a.lock("a").acquire().unwrap();
-        let waiting = waits(&b);
-        eventually("one waits", || stage.waiters("a") == 1);
+        let (held, waiting) = contended(&stage, &a, &b);
         let _: u64 = stage.ask("CLIENT KILL TYPE pubsub");
         let _: u64 = stage.ask("CLIENT KILL TYPE normal");
-        held.release().unwrap();
-        waiting.join().unwrap().unwrap().release().unwrap();
+        hand_over(&held, waiting);
     }
     eventually("nothing is left", || stage.is_clean("a"));
 }
@@ -92,8 +99,7 @@ fn an_acquire_on_a_listening_connection_that_the_server_closed_is_repeated() {
     let _: u64 = stage.ask("CLIENT KILL TYPE pubsub");
     let waiting = waits(&b);
     eventually("one waits", || stage.waiters("a") == 1);
-    held.release().unwrap();
-    waiting.join().unwrap().unwrap().release().unwrap();
+    hand_over(&held, waiting);
     eventually("nothing is left", || stage.is_clean("a"));
 }
 
@@ -173,12 +179,9 @@ fn a_server_that_refuses_subscriptions_to_callers_is_served_by_the_engine() {
     let allowed: Vec<String> = channels.iter().map(|channel| format!("&{channel}")).collect();
     let _: () = stage.ask(&format!("ACL SETUSER default resetchannels {}", allowed.join(" ")));
     for _ in 0..3 {
-        let held = a.lock("a").acquire().unwrap();
-        let waiting = waits(&b);
-        eventually("one waits", || stage.waiters("a") == 1);
+        let (held, waiting) = contended(&stage, &a, &b);
         assert!(!stage.one_listens_itself());
-        held.release().unwrap();
-        waiting.join().unwrap().unwrap().release().unwrap();
+        hand_over(&held, waiting);
     }
     assert!(stage.is_clean("a"));
 }

@@ -196,9 +196,7 @@ impl Place {
         let now = Moment::now();
         let effects = {
             let table = &mut waiting.state().table;
-            if listener != 0 {
-                table.listens(self.id, listener);
-            }
+            table.listens(self.id, listener);
             table.stay(self.id, answer, now, Token::generate)
         };
         waiting.carry_out(session, effects);

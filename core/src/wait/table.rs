@@ -168,7 +168,9 @@ impl<C> Table<C> {
 
     /// The first attempt was made with a listener of the caller's. Called before [`stay`](Self::stay).
     pub fn listens(&mut self, id: u64, listener: u32) {
-        if let Some(waiter) = self.waiters.get_mut(&id) {
+        if let Some(waiter) = self.waiters.get_mut(&id)
+            && waiter.claim.listener != listener
+        {
             waiter.claim = Arc::new(Claim { listener, ..Claim::clone(&waiter.claim) });
         }
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use fencelock::Error;
 use fencelock::model::{
-    Answer, Claim, Decision, Effect, Moment, Patience, PushMode, Stage, channel, read_acquire,
+    Answer, Claim, Decision, Effect, Moment, Patience, Stage, channel, read_acquire,
 };
 
 use super::Answered;
@@ -54,8 +54,7 @@ impl World {
         let Attempting { claim, patience, since, place, listener, .. } = attempting;
         let by = patience.by(since, self.answer_by(claim.ttl()));
         let named = Claim { listener, ..Claim::clone(&claim) };
-        let mode = if listener == 0 { self.clients[c].mode() } else { PushMode::Channel };
-        let call = lab.speakers[c].acquire(&named, place.is_some(), mode);
+        let call = lab.speakers[c].acquire(&named, place.is_some(), self.clients[c].mode());
         let expected = Expected { purpose: Purpose::Attempt { caller }, sent: self.now, by };
         self.send(conn, ScriptCall::new("acquire", &call), expected);
     }
@@ -147,9 +146,7 @@ impl World {
                         tokens += 1;
                         Ok(crate::client::token(c, tokens))
                     };
-                    if attempting.listener != 0 {
-                        client.table.listens(id, attempting.listener);
-                    }
+                    client.table.listens(id, attempting.listener);
                     let effects = client.table.stay(id, &answer, now, fresh);
                     client.tokens = tokens;
                     self.carry_out(c, effects, lab);

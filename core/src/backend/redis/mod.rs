@@ -208,8 +208,7 @@ impl Core {
         by: Moment,
     ) -> Result<Answer> {
         let link = self.link(by).await?;
-        let mode = if claim.listener == 0 { self.mode() } else { PushMode::Channel };
-        let call = self.speaker.acquire(claim, queue, mode);
+        let call = self.speaker.acquire(claim, queue, self.mode());
         let claimed = Some(claim.clone());
         let mut behind = Behind { core: self.clone(), link: link.clone(), claim: claimed };
         let sent = Moment::now();
@@ -424,12 +423,8 @@ impl Direct for RedisBackend {
             Err(failure) => return Err(failure.into_error()).into(),
         };
         let listener = if queue { connection.listener() } else { 0 };
-        let call = if listener == 0 {
-            core.speaker.acquire(claim, queue, core.mode())
-        } else {
-            let claim = Claim { listener, ..claim.clone() };
-            core.speaker.acquire(&claim, queue, PushMode::Channel)
-        };
+        let named = (listener != 0).then(|| Claim { listener, ..claim.clone() });
+        let call = core.speaker.acquire(named.as_ref().unwrap_or(claim), queue, core.mode());
         let sent = Moment::now();
         let answer = match connection.call(&call, by, interrupt) {
             Ok(value) => {

@@ -14,7 +14,7 @@ use redis::{RedisError, Value};
 
 use super::direct::login_commands;
 use super::ears::{self, Hearing};
-use super::protocol::{self, Call, PushMode, is_noscript, read_error};
+use super::protocol::{self, Call, is_noscript, read_error};
 use super::resp::Reader;
 use super::stream::{Blocking, open_blocking};
 use super::{Core, denied};
@@ -471,8 +471,7 @@ impl Pipeline for RedisPipeline {
             done(Err(Error::closed()));
             return 0;
         };
-        let mode = if claim.listener == 0 { core.mode() } else { PushMode::Channel };
-        let call = core.speaker.acquire(claim, queue, mode);
+        let call = core.speaker.acquire(claim, queue, core.mode());
         let mut state = self.state();
         state.tickets += 1;
         let ticket = state.tickets;

@@ -149,9 +149,11 @@ impl Speaker {
         }
     }
 
-    /// Takes the lock, or with `queue` a place in its queue.
+    /// Takes the lock, or with `queue` a place in its queue. `mode` is how the engine hears of
+    /// grants; another listener is one because it is told.
     pub fn acquire(&self, claim: &Claim, queue: bool, mode: PushMode) -> Call {
         let Mode::Exclusive = claim.mode;
+        let mode = if claim.listener == 0 { mode } else { PushMode::Channel };
         let mut call = self.call(scripts::acquire(), &claim.name, "fqw");
         call.cmd
             .arg(claim.token.as_bytes())
