@@ -53,10 +53,9 @@ void name_keys(struct our_lock *lock, const char *name) {
 }
 
 struct words our_acquire(const struct our_lock *lock, const char *owner) {
-  return (struct words){15,
+  return (struct words){10,
                         {"EVALSHA", acquire_sha, "4", lock->name, lock->fence, lock->queue,
-                         lock->waiters, owner, "10000", "1", "qVtsgJ3mn03AjNBjUCl2tC", "P", "10000",
-                         "0", ""}};
+                         lock->waiters, owner, "10000", "qVtsgJ3mn03AjNBjUCl2tC P 10000 0"}};
 }
 
 struct words our_release(const struct our_lock *lock, const char *owner) {

@@ -102,16 +102,10 @@ impl<S: Server> Scripted<S> {
     }
 
     fn acquire(&mut self, wish: &Wish) -> Answer {
-        let args = [
-            wish.token.text(),
-            wish.ttl.to_string(),
-            u8::from(wish.wait).to_string(),
-            format!("{:?}", wish.client),
-            if wish.told { "P" } else { "-" }.to_owned(),
-            wish.window.to_string(),
-            wish.ticket.to_string(),
-            wish.label.to_owned(),
-        ];
+        let mode = if wish.told { "P" } else { "-" };
+        let place = format!("{:?} {mode} {} {}", wish.client, wish.window, wish.ticket);
+        let place = if wish.wait { place } else { String::new() };
+        let args = [wish.token.text(), wish.ttl.to_string(), place, wish.label.to_owned()];
         let reply = self.script("acquire", &args);
         let Value::Array(parts) = reply else { return Answer::Held(fence(&reply)) };
         match &text(&parts[0])[..] {

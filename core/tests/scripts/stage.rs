@@ -165,8 +165,10 @@ impl Stage {
 
     pub(crate) fn acquire_command(&self, wish: &Wish) -> Cmd {
         let mut cmd = self.command(scripts::acquire(), 4);
-        cmd.arg(&wish.token).arg(wish.ttl).arg(u8::from(wish.wait)).arg(&wish.client);
-        cmd.arg(wish.mode.to_string()).arg(wish.window).arg(wish.ticket).arg(&wish.label);
+        let Wish { client, mode, window, ticket, .. } = wish;
+        let place = format!("{client} {mode} {window} {ticket}");
+        let place = if wish.wait { &*place } else { "" };
+        cmd.arg(&wish.token).arg(wish.ttl).arg(place).arg(&wish.label);
         cmd
     }
 

@@ -2,9 +2,10 @@
 //! to look again. Knows no socket.
 
 use std::borrow::Cow;
+use std::io::Write;
 use std::time::Duration;
 
-use redis::{Cmd, RedisError, Value};
+use redis::{Cmd, RedisError, RedisWrite, Value};
 
 use super::denied;
 use super::scripts;
@@ -155,15 +156,19 @@ impl Speaker {
         let Mode::Exclusive = claim.mode;
         let mode = if claim.listener == 0 { mode } else { PushMode::Channel };
         let mut call = self.call(scripts::acquire(), &claim.name, "fqw");
-        call.cmd
-            .arg(claim.token.as_bytes())
-            .arg(claim.ttl_ms)
-            .arg(u8::from(queue))
-            .arg(&*self.listener(claim.listener))
-            .arg(mode.letter())
-            .arg(millis(window(claim.ttl())))
-            .arg(claim.ticket)
-            .arg(&*claim.label);
+        call.cmd.arg(claim.token.as_bytes()).arg(claim.ttl_ms);
+        if queue {
+            // One string and not four, and no empty label: each costs the server more than its length.
+            let (client, window) = (self.listener(claim.listener), millis(window(claim.ttl())));
+            let (mode, ticket) = (mode.letter(), claim.ticket);
+            // A list that grows takes it all.
+            let _ = write!(call.cmd.writer_for_next_arg(), "{client} {mode} {window} {ticket}");
+        } else {
+            call.cmd.arg("");
+        }
+        if !claim.label.is_empty() {
+            call.cmd.arg(&*claim.label);
+        }
         call
     }
 

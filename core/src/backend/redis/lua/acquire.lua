@@ -1,11 +1,12 @@
--- acquire | KEYS L f q w | ARGV token ttl wait(0,1) client mode(P,S,-) window ticket label | fence · {busy remaining foreign} · {queued rank remaining foreign ticket} · {full}
+-- acquire | KEYS L f q w | ARGV token ttl place [label] | fence · {busy remaining foreign} · {queued rank remaining foreign ticket} · {full}
+-- place: none to wait in (''), or 'client mode(P,S,-) window ticket'
 local call = redis.call
-local token, ttl, label = ARGV[1], ARGV[2], ARGV[8]
+local token, ttl, label = ARGV[1], ARGV[2], ARGV[4] or ''
 
 --@quick
 
 -- Nobody holds and nobody waits: decided before the shared functions are even defined.
-local quick = quick_grant(token, ttl, label, call('TIME'))
+local quick = quick_grant(token, ttl, label, call('TIME'), 'NX')
 if quick then
   if call('EXISTS', KEYS[3]) == 0 then return quick end
   call('DEL', KEYS[1])
@@ -28,7 +29,8 @@ if not holder then
 end
 
 local remaining, foreign = look(holder)
-if ARGV[3] == '0' then return {'busy', remaining, foreign} end
-local ticket = join(token, ttl, label, ARGV[4], ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[7]))
+local client, mode, window, ticket = string.match(ARGV[3], '^(%S+) (%S+) (%d+) (%d+)$')
+if not client then return {'busy', remaining, foreign} end
+ticket = join(token, ttl, label, client, mode, tonumber(window), tonumber(ticket))
 if not ticket then return {'full'} end
 return {'queued', call('ZRANK', Q, token), remaining, foreign, ticket}

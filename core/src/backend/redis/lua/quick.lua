@@ -1,8 +1,9 @@
--- Grants the lock if it is free and nothing is odd: the fence. Else nil, and it is not held by this.
+-- Grants the lock, with a last 'NX' only if it is free, unless something is odd: the fence. Else nil,
+-- and it is not held by this token.
 -- Put in at the line `--@quick`; expects `local call = redis.call`.
-local function quick_grant(token, ttl, label, time)
+local function quick_grant(token, ttl, label, time, ...)
   -- Taken, and recorded, before a look at what was there: each look would be a command more.
-  local taken = redis.pcall('SET', KEYS[1], token, 'NX', 'PX', ttl)
+  local taken = redis.pcall('SET', KEYS[1], token, 'PX', ttl, ...)
   if not taken or taken.err then return nil end
   local fence = time[1] .. string.sub('00000' .. time[2], -6)
   local record = fence .. ' ' .. ttl .. ' ' .. token .. ' ' .. label
