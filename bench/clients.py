@@ -286,7 +286,7 @@ def main() -> None:
         if (needed := load_of(count, chosen.ttl).connections() + CONTROL + SPARE) > most:
             parser.error(f"{count} clients need {needed} descriptors, there are {most} (ulimit -n)")
     os.sched_setaffinity(0, os.sched_getaffinity(0) - {chosen.core} or {chosen.core})
-    about = environment("", [chosen.core])
+    about = environment("", chosen.core)
     trials: dict[int, list[Line]] = {}
     hop_s: float | None = None
     for count in chosen.clients:

@@ -59,7 +59,7 @@ def arguments() -> argparse.Namespace:
     add("--pause", type=limits, default=(5.0, 30.0), metavar="LOW,HIGH", help=pause)
     add("--section-s", type=float, default=0.6, help="M3: seconds per turn")
     add("--in-flight", type=int, default=1000, help="M4: locks at once")
-    add("--sections", type=int, default=3, help="M4: of each lock, per turn")
+    add("--sections", type=int, default=20, help="M4: of each lock, per turn")
     add("--waiters", type=int, default=200, help="M5: at once")
     default = [Load(10_000, 3), Load(100_000, 12)]
     kept = "M6: kept at once, and their TTL (default: 10000:3,100000:12)"
@@ -67,7 +67,7 @@ def arguments() -> argparse.Namespace:
     add("--keep-s", type=float, default=4, help="M6: for so many seconds at least")
     add("--cycles", type=int, help="M7: so many, instead of what the time allows (30 s at most)")
     add("--quick", action="store_true", help="seconds instead of minutes")
-    add("--spread", action="store_true", help="a contender's processes on all cores in turn")
+    add("--together", action="store_true", help="all processes on the server's core")
     add("--publish", action="store_true", help="write table and pictures to docs/bench, too")
     add("--core", type=int, default=max(os.sched_getaffinity(0)), help="the server's")
     add("--seed", type=int, default=random.randrange(1 << 32))
@@ -88,13 +88,13 @@ def arguments() -> argparse.Namespace:
 
 
 def start_all(
-    contenders: list[Contender], server: Server, cores: list[int], failed: dict[str, str]
+    contenders: list[Contender], server: Server, core: int, failed: dict[str, str]
 ) -> list[Entrant]:
     entrants = []
     for contender in contenders:
         if contender.name not in failed:
             try:
-                entrants.append(enter(contender, server.url, cores))
+                entrants.append(enter(contender, server.url, core))
             except Failed as failure:
                 failed[contender.name] = str(failure)
     return entrants
@@ -120,6 +120,7 @@ def measure_all(
     entrants: list[Entrant],
     chosen: argparse.Namespace,
     dice: random.Random,
+    apart: int,
 ) -> None:
     """Each measure has its share of the time that the earlier ones left."""
     end = time.monotonic() + chosen.minutes * 60
@@ -130,6 +131,10 @@ def measure_all(
         seconds = max(0.0, end - time.monotonic()) * share
         about = f"measuring {measure.key.upper()}, {measure.name}: about {seconds:.0f} s"
         print(about, file=sys.stderr)
+        together = chosen.together or measure.beside_server
+        measure.core = chosen.core if together else apart
+        for entrant in entrants:
+            entrant.place(measure.core)
         begun = time.monotonic()
         measure.run(entrants, chosen.rounds, seconds, dice)
         rounds = max(map(len, measure.turns.values()), default=0)
@@ -143,24 +148,22 @@ def main() -> int:
     absent = not_installed(contenders)
     failed = absent | build([c for c in contenders if c.name not in absent])
     allowed = sorted(os.sched_getaffinity(0))
-    # With --spread the first process is on the core after the server's, and so on.
-    after = allowed.index(chosen.core) + 1
-    cores = [*allowed[after:], *allowed[:after]] if chosen.spread else [chosen.core]
-    # The runner itself keeps off the measured core where it can.
-    os.sched_setaffinity(0, set(allowed) - {chosen.core} or {chosen.core})
+    apart = min(set(allowed) - {chosen.core} or {chosen.core})
+    # The runner itself keeps off the measured cores where it can.
+    rest = set(allowed) - {chosen.core, apart} or {apart}
+    os.sched_setaffinity(0, rest)
     dice = random.Random(chosen.seed)
     server = Server(chosen.server, chosen.core)
     entrants: list[Entrant] = []
     try:
-        run = {"environment": environment(server.version, cores)}
-        run["environment"]["core_of_server"] = chosen.core
-        entrants = start_all(contenders, server, cores, failed)
+        run = {"environment": environment(server.version, chosen.core)}
+        entrants = start_all(contenders, server, apart, failed)
         measures = described(chosen, server, dice)
-        measure_all(measures, entrants, chosen, dice)
+        measure_all(measures, entrants, chosen, dice, apart)
         for measure in measures:
             if isinstance(measure, InFlight):
                 calls = 50_000 if chosen.quick else 200_000
-                measure.benchmark = pipelined(server.port, chosen.core, calls)
+                measure.benchmark = pipelined(server.port, measure.core, calls)
     finally:
         for entrant in entrants:
             entrant.shrink(0)

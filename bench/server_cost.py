@@ -90,7 +90,7 @@ def main() -> None:
     core: int = chosen.core
     os.sched_setaffinity(0, os.sched_getaffinity(0) - {core} or {core})
     found: dict[str, dict[str, Any]] = {}
-    about = environment("", [core])
+    about = environment("", core)
     for program in servers(chosen.server):
         server = Server(program, core, ["--maxclients", str(chosen.connections + 500)])
         try:

@@ -46,6 +46,11 @@ class Child:
         self.answer(limit_s=WARM_LIMIT_S)
         pinned.move(self._process.pid, {self._core})
 
+    def move(self, core: int) -> None:
+        """From now on it runs there."""
+        self._core = core
+        pinned.move(self._process.pid, {core})
+
     def resident_bytes(self) -> int:
         """What of its memory is in the machine's."""
         for line in Path(f"/proc/{self._process.pid}/status").read_text().splitlines():

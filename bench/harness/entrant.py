@@ -17,7 +17,7 @@ class Entrant:
 
     contender: Contender
     command: list[str]
-    cores: Sequence[int]
+    core: int
     children: list[Child]
     out: str | None = None
     """Why it is not in the run any more."""
@@ -42,8 +42,14 @@ class Entrant:
         return self.out is None and operation in self.one.features["ops"].split(",")
 
     def start(self, limit_s: float = 60.0) -> Child:
-        """One more process, on the core whose turn it is."""
-        return Child(self.command, self.cores[len(self.children) % len(self.cores)], limit_s)
+        """One more process."""
+        return Child(self.command, self.core, limit_s)
+
+    def place(self, core: int) -> None:
+        """Its processes run there from now on, and those that come."""
+        self.core = core
+        for child in self.children:
+            child.move(core)
 
     def grow(self, processes: int) -> None:
         before = len(self.children)
@@ -73,11 +79,11 @@ class Entrant:
             self.out = str(failure)
 
 
-def enter(contender: Contender, url: str, cores: Sequence[int]) -> Entrant:
+def enter(contender: Contender, url: str, core: int) -> Entrant:
     # A file of their own for all that lock in one, on the disk that the project is on.
     FILES.mkdir(exist_ok=True)
     command = [*contender.command, f"file:{FILES}/locks.db" if contender.local else url]
-    entrant = Entrant(contender, command, cores, [])
+    entrant = Entrant(contender, command, core, [])
     try:
         entrant.grow(2)
     except Failed:

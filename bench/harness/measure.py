@@ -31,11 +31,15 @@ class Measure(ABC, Generic[Turn]):
     """What an adapter must offer."""
     minutes: ClassVar[float]
     """About how much of a whole run it takes."""
+    beside_server: ClassVar[bool] = False
+    """Whether the clients are on the server's core, or on one of their own."""
 
     def __init__(self) -> None:
         self.turns: dict[str, list[Turn]] = {}
         self.about: dict[str, str] = {}
         self.failed: dict[str, str] = {}
+        self.core = 0
+        """The clients'."""
 
     @abstractmethod
     def turn(self, entrant: Entrant) -> Turn: ...

@@ -20,7 +20,7 @@ from harness.plot import draw
 PUBLISHED = ROOT / "docs/bench"
 
 
-def environment(server_version: str, cores: Sequence[int]) -> dict[str, Any]:
+def environment(server_version: str, server_core: int) -> dict[str, Any]:
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     models = [line.partition(":")[2].strip() for line in lines if "model name" in line]
     git = ["git", "-C", str(ROOT), "describe", "--always", "--dirty"]
@@ -30,7 +30,7 @@ def environment(server_version: str, cores: Sequence[int]) -> dict[str, Any]:
         "commit": commit,
         "cpu": models[0] if models else platform.machine(),
         "cores": os.cpu_count(),
-        "cores_of_clients": list(cores),
+        "core_of_server": server_core,
         "kernel": platform.release(),
         "redis": server_version,
         "load_before": [round(n, 2) for n in os.getloadavg()],
@@ -70,10 +70,9 @@ def write(
 
 def markdown(measures: Sequence[Measure[Any]], run: dict[str, Any]) -> str:
     env = run["environment"]
-    cores = ", ".join(map(str, env["cores_of_clients"]))
     about = f"""\
 {env["at"]}, commit {env["commit"]}, {env["cpu"]}, Redis {env["redis"]} on core
-{env["core_of_server"]} of {env["cores"]}, each contender's processes on {cores};
+{env["core_of_server"]} of {env["cores"]} (from 0);
 load {env["load_before"][0]} before and {env["load_after"][0]} after.
 A ratio is the median of each round's median over the yardstick's of the same round (in brackets
 the extremes). [What is measured, and how to measure it again](/bench/README.md)."""
@@ -83,6 +82,9 @@ the extremes). [What is measured, and how to measure it again](/bench/README.md)
         if figures:
             title = f"{measure.key.upper()}: {measure.name}"
             lines += ["", f"## {title}", "", f"![{title}]({measure.key}.png)", ""]
+            together = measure.core == env["core_of_server"]
+            where = "the server's core" if together else f"core {measure.core}"
+            lines += [f"All clients on {where}.", ""]
             lines += measure.table(figures)
     if failed := run["failed"]:
         lines += ["", "## Not measured", ""]
