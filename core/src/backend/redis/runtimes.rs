@@ -11,7 +11,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::runtime::{Handle, Id};
 use tokio::sync::{Notify, oneshot};
-use tokio::task::AbortHandle;
+use tokio::task::{AbortHandle, yield_now};
 
 use super::pipeline::RedisPipeline;
 use crate::backend::{Answer, Claim, Done, Pipeline, Released};
@@ -103,7 +103,8 @@ impl Turning {
                     ready.clear_ready();
                     self.event_loop.turn();
                 }
-                () = self.gathered.notified() => {}
+                // Whom a task wakes runs next, as a rule: what else is ready comes first.
+                () = self.gathered.notified() => yield_now().await,
             }
             if self.event_loop.take_unsent() {
                 self.event_loop.flush();
