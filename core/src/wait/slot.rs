@@ -27,6 +27,8 @@ struct State {
     outcome: Option<Result<Lease>>,
     waker: Option<Waker>,
     call: Option<Call>,
+    /// A thread sleeps, or is about to: without one, waking would be a system call for nothing.
+    blocked: bool,
     abandoned: bool,
 }
 
@@ -54,9 +56,11 @@ impl Slot {
             return call(outcome);
         }
         state.outcome = Some(outcome);
-        let waker = state.waker.take();
+        let (waker, blocked) = (state.waker.take(), state.blocked);
         drop(state);
-        self.filled.notify_one();
+        if blocked {
+            self.filled.notify_one();
+        }
         if let Some(waker) = waker {
             waker.wake();
         }
@@ -99,6 +103,7 @@ impl Slot {
 
     pub(super) fn block(&self, interrupt: Option<Interrupt<'_>>) -> Result<Lease> {
         let mut state = self.state();
+        state.blocked = true;
         let Some(interrupt) = interrupt else {
             loop {
                 if let Some(outcome) = state.outcome.take() {

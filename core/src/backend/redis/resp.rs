@@ -4,7 +4,7 @@
 
 use std::io::{self, Read};
 
-use redis::{RedisResult, Value};
+use redis::{PushKind, RedisResult, Value};
 
 /// A reply may nest so deep; ours do twice.
 const DEEPEST: usize = 8;
@@ -159,7 +159,12 @@ fn rest(bytes: &[u8], depth: usize) -> Option<&[u8]> {
 /// A push of these parts, its kind first.
 fn push(mut parts: Vec<Value>) -> RedisResult<Value> {
     let Some(Value::BulkString(kind)) = parts.first() else { return Err(garbled()) };
-    // The crate alone knows the kinds by their names.
+    if kind == b"message" {
+        // What a waiter waits for, and what is not read by anything that is cold by then.
+        parts.remove(0);
+        return Ok(Value::Push { kind: PushKind::Message, data: parts });
+    }
+    // The crate alone knows the other kinds by their names.
     let alone = [format!(">1\r\n${}\r\n", kind.len()).as_bytes(), kind, b"\r\n"].concat();
     let Value::Push { kind, .. } = redis::parse_redis_value(&alone)? else {
         return Err(garbled());
