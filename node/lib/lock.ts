@@ -47,13 +47,21 @@ export class Lock {
      * @throws {BackendError} The server answered with an error.
      * @throws The signal's reason, if it aborts: the queue is left, and a grant that raced with it is given back.
      */
-    async acquire(options: AcquireOptions = {}): Promise<Lease> {
+    acquire(options?: AcquireOptions): Promise<Lease> {
+        // Most are like this, and are not to pay for what follows.
+        return options === undefined ? this.#granted(this.#native.beginAcquire()) : this.#acquire(options);
+    }
+
+    async #acquire(options: AcquireOptions): Promise<Lease> {
         checkAcquire(options);
         const { timeout, signal } = options;
         signal?.throwIfAborted();
         const number = this.#native.beginAcquire(timeout);
-        const made = signal ? outcomeUnless(number, signal, this.#held) : outcome(number, this.#held);
-        return made as Promise<Lease>;
+        return signal ? (outcomeUnless(number, signal, this.#held) as Promise<Lease>) : this.#granted(number);
+    }
+
+    #granted(number: number): Promise<Lease> {
+        return outcome(number, this.#held) as Promise<Lease>;
     }
 
     /**
