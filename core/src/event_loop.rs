@@ -3,7 +3,6 @@
 //! to the loop are written and read by its own thread: a hop to the engine's and back would cost
 //! more than the server does.
 
-use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -13,6 +12,7 @@ use std::time::Duration;
 use mio::event::Event;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
+use rustc_hash::FxHashMap;
 
 use crate::fork::{self, Inherited, Native};
 
@@ -46,7 +46,7 @@ pub(crate) struct Shared {
 
 #[derive(Debug, Default)]
 struct Connections {
-    by_token: HashMap<Token, Weak<dyn Connection>>,
+    by_token: FxHashMap<Token, Weak<dyn Connection>>,
     last: usize,
     closed: bool,
 }

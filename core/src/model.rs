@@ -138,7 +138,7 @@ pub fn received(reply: Value) -> Result<Value> {
 }
 
 /// A hash map's hash, whatever its order.
-pub(crate) fn hash_map<K: Hash + Ord, V: Hash>(map: &HashMap<K, V>, state: &mut impl Hasher) {
+pub(crate) fn hash_map<K: Hash + Ord, V: Hash, S>(map: &HashMap<K, V, S>, state: &mut impl Hasher) {
     let mut entries: Vec<_> = map.iter().collect();
     entries.sort_unstable_by_key(|(key, _)| *key);
     entries.hash(state);

@@ -2,7 +2,6 @@
 //! operations that they are of, and the leases that they brought.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -13,6 +12,7 @@ use fencelock_bridge::{Completions, Record, Sender};
 use napi::bindgen_prelude::{Either4, Float64Array, FnArgs, Function, FunctionRef};
 use napi::{Env, JsValue, Result};
 use napi_derive::napi;
+use rustc_hash::FxHashMap;
 
 use crate::client::InspectionParts;
 use crate::error::Failure;
@@ -75,13 +75,13 @@ struct Inner {
     deliver: FunctionRef<Delivering, ()>,
     /// Where [`Numbers`] are put for it.
     numbers: RefCell<Float64Array>,
-    leases: RefCell<HashMap<u32, blocking::Lease>>,
-    under_way: RefCell<HashMap<u32, Under>>,
+    leases: RefCell<FxHashMap<u32, blocking::Lease>>,
+    under_way: RefCell<FxHashMap<u32, Under>>,
     /// How many of them keep the loop alive.
     keeping: Cell<u32>,
     last: Cell<u32>,
     /// Closed when the environment ends.
-    clients: RefCell<HashMap<u32, blocking::Client>>,
+    clients: RefCell<FxHashMap<u32, blocking::Client>>,
     listener: u64,
 }
 

@@ -1,16 +1,21 @@
 //! Which leases a client keeps, when each is renewed and when one runs out. Told the time, it
 //! says what is due.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::time::Duration;
+
+use rustc_hash::FxHashMap;
 
 use crate::backend::Claim;
 use crate::clock::Moment;
 use crate::error::{Error, Result};
 use crate::token::Token;
 
-/// Renewals due within this time go in one batch.
+/// What is due within this time is due.
 const BATCH: Duration = Duration::from_millis(5);
+/// What is due within this part of its TTL goes along with a batch: leases that were taken one by
+/// one would else be renewed one by one for ever, at the cost of a call and a wake-up each.
+const GOES_ALONG: u32 = 40;
 /// An answer is waited for at least so long, however short the TTL.
 const SHORTEST_ANSWER: Duration = Duration::from_millis(50);
 /// A lease that is renewed for so long is worth one warning: a holder may hang.
@@ -20,7 +25,7 @@ const LONG: Duration = Duration::from_secs(600);
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "model", derive(PartialEq, Eq))]
 pub struct Book<H> {
-    entries: HashMap<Token, Entry<H>>,
+    entries: FxHashMap<Token, Entry<H>>,
     due: BTreeSet<(Moment, Token)>,
     /// What the timer sleeps to.
     asleep_until: Moment,
@@ -101,7 +106,7 @@ pub fn answer_time<'a>(claims: impl Iterator<Item = &'a Claim>) -> Duration {
 
 impl<H> Default for Book<H> {
     fn default() -> Self {
-        Self { entries: HashMap::new(), due: BTreeSet::new(), asleep_until: Moment::NEVER }
+        Self { entries: FxHashMap::default(), due: BTreeSet::new(), asleep_until: Moment::NEVER }
     }
 }
 
@@ -212,19 +217,24 @@ impl<H> Book<H> {
 }
 
 impl<H: Clone> Book<H> {
+    fn due_by(&self, horizon: Moment) -> Vec<Token> {
+        let due = self.due.iter().take_while(|(at, _)| *at <= horizon);
+        due.map(|(_, token)| *token).collect()
+    }
+
     /// Does what is due.
     pub fn turn(&mut self, now: Moment) -> Due<H> {
         let horizon = now + BATCH;
-        let tokens: Vec<Token> =
-            self.due.iter().take_while(|(at, _)| *at <= horizon).map(|(_, token)| *token).collect();
         let mut due = Due { renewals: vec![], lapsed: vec![], long: vec![], next: Moment::NEVER };
-        for token in tokens {
+        let mut longest = Duration::ZERO;
+        for token in self.due_by(horizon) {
             let Some(entry) = self.entries.get(&token) else {
                 continue;
             };
             if entry.valid_until() <= now {
                 due.lapsed.extend(self.forget(&token));
             } else if !entry.in_flight && entry.renew_at <= horizon {
+                longest = longest.max(entry.kept.ttl);
                 due.renewals.push(entry.holding.clone());
                 self.update(&token, |entry| entry.in_flight = true);
             } else if entry.warn_at <= now {
@@ -232,6 +242,17 @@ impl<H: Clone> Book<H> {
                 self.update(&token, |entry| entry.warn_at = Moment::NEVER);
             } else {
                 self.update(&token, |_| {});
+            }
+        }
+        if !due.renewals.is_empty() {
+            for token in self.due_by(now + longest / GOES_ALONG) {
+                let goes_along = |entry: &&Entry<H>| {
+                    !entry.in_flight && entry.renew_at <= now + entry.kept.ttl / GOES_ALONG
+                };
+                if let Some(entry) = self.entries.get(&token).filter(goes_along) {
+                    due.renewals.push(entry.holding.clone());
+                    self.update(&token, |entry| entry.in_flight = true);
+                }
             }
         }
         due.next = self.due.first().map_or(Moment::NEVER, |(at, _)| *at);
@@ -282,6 +303,21 @@ mod tests {
         assert_eq!(book.take_for_renewal(&token), Some(false));
         book.settle(&token, Ok(Some(START + TTL * 2)), START + TTL / 2);
         assert_eq!(book.turn(START + TTL / 2).next, START + TTL * 4 / 3);
+    }
+
+    #[test]
+    fn leases_that_are_due_soon_go_along_with_one_that_is_due() {
+        let (mut book, _) = book(|_| {});
+        for (name, later_ms) in [("soon", 200), ("later", 300)] {
+            let since = START + Duration::from_millis(later_ms);
+            let until = since + TTL;
+            let kept = Kept { ttl: TTL, renew: true, since, until, ends_at: Moment::NEVER };
+            book.keep(Token::generate().unwrap(), name, kept);
+        }
+        assert!(book.turn(START + TTL / 3 - BATCH * 2).renewals.is_empty());
+        assert_eq!(book.turn(START + TTL / 3).renewals, ["lease", "soon"]);
+        let later = START + TTL / 3 + Duration::from_millis(300);
+        assert_eq!(book.turn(later).renewals, ["later"]);
     }
 
     #[test]

@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustc_hash::FxHashMap;
+
 use super::waiter::{Stage, Then, Waiter};
 use crate::backend::look::window;
 use crate::backend::{Answer, Claim, not_understood};
@@ -20,9 +22,9 @@ const POLL_MOST: usize = 200;
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "model", derive(PartialEq, Eq))]
 pub struct Table<C> {
-    waiters: HashMap<u64, Waiter<C>>,
+    waiters: FxHashMap<u64, Waiter<C>>,
     /// A waiter's token changes when its place in the queue was lost.
-    tokens: HashMap<Token, u64>,
+    tokens: FxHashMap<Token, u64>,
     /// By lock, the waiters that the engine looks after.
     rooms: HashMap<Arc<str>, Room>,
     last_id: u64,
@@ -137,7 +139,12 @@ impl Task {
 
 impl<C> Default for Table<C> {
     fn default() -> Self {
-        Self { waiters: HashMap::new(), tokens: HashMap::new(), rooms: HashMap::new(), last_id: 0 }
+        Self {
+            waiters: FxHashMap::default(),
+            tokens: FxHashMap::default(),
+            rooms: HashMap::new(),
+            last_id: 0,
+        }
     }
 }
 

@@ -1,8 +1,9 @@
 //! Which event loops of a client's callers have a connection of their own.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use rustc_hash::FxHashMap;
 
 use super::Core;
 use super::pipeline::RedisPipeline;
@@ -17,7 +18,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// The pipelines of one client, by the loops' numbers.
 #[derive(Debug, Default)]
-pub(super) struct Pipelines(Mutex<HashMap<u64, Known>>);
+pub(super) struct Pipelines(Mutex<FxHashMap<u64, Known>>);
 
 #[derive(Debug)]
 struct Known {
@@ -33,7 +34,7 @@ impl Known {
 }
 
 impl Pipelines {
-    fn known(&self) -> MutexGuard<'_, HashMap<u64, Known>> {
+    fn known(&self) -> MutexGuard<'_, FxHashMap<u64, Known>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
