@@ -76,6 +76,35 @@ async fn many_leases_are_renewed_in_few_calls_and_one_that_is_gone_takes_no_othe
     assert!(calls < 200, "{calls} calls");
 }
 
+/// What tasks of a runtime begin while others are ready goes to the server in one write.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn what_many_tasks_begin_is_sent_together() {
+    let stage = Stage::new();
+    let client = client(&stage).await;
+    let reads = || {
+        let stats = stage.ask::<String>("INFO stats");
+        let reads = stats.lines().find_map(|line| line.strip_prefix("total_reads_processed:"));
+        reads.unwrap().parse::<u64>().unwrap()
+    };
+    let before = reads();
+    let tasks: Vec<_> = (0..100)
+        .map(|number| {
+            let lock = client.lock(format!("t{number}"));
+            tokio::spawn(async move {
+                for _ in 0..10 {
+                    lock.acquire().await.unwrap().release().await.unwrap();
+                }
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+    let reads = reads() - before;
+    // Of 2,000 requests.
+    assert!(reads < 500, "{reads} reads");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_tasks_of_one_client_take_turns() {
     let stage = Stage::new();
