@@ -51,7 +51,7 @@ def arguments() -> argparse.Namespace:
     add = parser.add_argument
     add("--only", type=names, help=f"some of: {known} ({always} always run)")
     add("--measure", type=names, default=MEASURES, help=",".join(MEASURES))
-    add("--minutes", type=float, default=10.5, help="for all measures together, about")
+    add("--minutes", type=float, default=10, help="for all measures together, about")
     add("--rounds", type=int, default=60, help="at most, if the time is enough; at least five")
     add("--pairs", type=int, default=500, help="M1: per turn")
     add("--handoffs", type=int, default=10, help="M2: per turn")

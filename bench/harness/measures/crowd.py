@@ -30,6 +30,8 @@ class OneCrowd(Measure[Crowd]):
     name = "many waiters on one lock"
     operation = "crowd"
     minutes = 2.5
+    # The slowest take ten seconds a turn.
+    least_rounds = 3
 
     def __init__(self, waiters: int, server: Server) -> None:
         super().__init__()

@@ -43,6 +43,7 @@ class Cycles(Measure[Growth]):
     name = "memory and descriptors after many cycles"
     operation = "cycle"
     minutes = 1
+    beside_server = True
 
     def __init__(self, cycles: int | None) -> None:
         super().__init__()

@@ -14,7 +14,7 @@ class Pair(Measure[list[int]]):
     key = "m1"
     name = "an uncontended pair (acquire and release)"
     operation = "pair"
-    minutes = 0.5
+    minutes = 1.0
     # Wake-ups from core to core, which vary, would be most of what is measured.
     beside_server = True
 
