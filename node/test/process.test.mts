@@ -101,8 +101,8 @@ test("whoever has a lease's signal keeps its lease", async () => {
     const ran = await run(
         server.url,
         `${CONNECT}
-        const { signal } = await client.lock("i", { ttl: 300 }).acquire();
-        for (let i = 0; i < 60; i++) { gc(); await new Promise((later) => setTimeout(later, 10)); }
+        const { signal } = await client.lock("i", { ttl: 1000 }).acquire();
+        for (let i = 0; i < 150; i++) { gc(); await new Promise((later) => setTimeout(later, 10)); }
         console.log(signal.aborted, (await client.inspect("i")).holder !== null);`,
         "--expose-gc",
     );
