@@ -6,7 +6,7 @@ use std::future::{Future, IntoFuture};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use common::{Stage, eventually};
@@ -96,6 +96,29 @@ async fn dropped_at_any_await_of_a_held_lock() {
         eventually("the queue is left", || stage.waiters("a") == 0);
         assert!(held.is_held());
         held.release().await.unwrap();
+        settles(&stage, "a");
+    }
+}
+
+/// The answer has come, and whoever waits for it is dropped before it looks.
+#[tokio::test]
+async fn a_grant_that_came_and_was_not_taken_is_given_back() {
+    let stage = Stage::new();
+    let client = Client::connect(&stage.url()).await.unwrap();
+    let other = client.lock("other");
+    other.acquire().await.unwrap().release().await.unwrap();
+    for waits in [true, false] {
+        let (lock, polls) = (lock(&client), Waker::noop());
+        let mut acquire: Pin<Box<dyn Future<Output = bool>>> = if waits {
+            Box::pin(async { lock.acquire().await.is_ok() })
+        } else {
+            Box::pin(async { lock.try_acquire().await.is_ok() })
+        };
+        assert!(acquire.as_mut().poll(&mut Context::from_waker(polls)).is_pending());
+        // Answers come in the order of the requests: once this has its own, that one's is there.
+        other.acquire().await.unwrap().release().await.unwrap();
+        assert!(!stage.is_clean("a"), "it was granted");
+        drop(acquire);
         settles(&stage, "a");
     }
 }

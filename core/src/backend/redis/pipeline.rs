@@ -341,6 +341,34 @@ impl RedisPipeline {
         }
     }
 
+    /// Withdraws an attempt, behind it, unless it was answered; whether it was not.
+    pub(super) fn take_back(&self, ticket: u64) -> bool {
+        let mut state = self.state();
+        let request = state.outstanding.iter_mut().find(
+            |request| matches!(request.purpose, Purpose::Attempt { ticket: t, .. } if t == ticket),
+        );
+        let Some(request) = request else { return false };
+        let given_up = std::mem::replace(&mut request.purpose, Purpose::GivenUp);
+        let Purpose::Attempt { core, claim, done, .. } = given_up else { return false };
+        let by = Moment::now() + claim.ttl().max(Duration::from_secs(1));
+        // With its text: the loop may take no turn any more to hear that its hash is not known.
+        core.speaker.cancel(&claim).with_source().write_packed_command(&mut state.unsent);
+        let purpose = Purpose::Withdrawal { core, claim };
+        self.send(&mut state, Request { by, call: None, refused: None, purpose });
+        self.write(&mut state);
+        drop(state);
+        drop(done);
+        true
+    }
+
+    /// Withdraws a claim by the engine.
+    pub(super) fn withdraw(&self, claim: &Arc<Claim>) {
+        // Without it nothing is left that could be asked to.
+        if let Some(core) = self.core.upgrade() {
+            withdraw_again(core, claim.clone());
+        }
+    }
+
     /// Ends every request with this error. For the end of the client.
     pub(super) fn end(&self, why: &Error) {
         let mut answered = Answered::new();
@@ -486,21 +514,8 @@ impl Pipeline for RedisPipeline {
     }
 
     fn give_up(&self, ticket: u64) {
-        let mut state = self.state();
-        let request = state.outstanding.iter_mut().find(
-            |request| matches!(request.purpose, Purpose::Attempt { ticket: t, .. } if t == ticket),
-        );
-        let Some(request) = request else { return };
-        let given_up = std::mem::replace(&mut request.purpose, Purpose::GivenUp);
-        let Purpose::Attempt { core, claim, done, .. } = given_up else { return };
-        let by = Moment::now() + claim.ttl().max(Duration::from_secs(1));
-        // With its text: the loop may take no turn any more to hear that its hash is not known.
-        core.speaker.cancel(&claim).with_source().write_packed_command(&mut state.unsent);
-        let purpose = Purpose::Withdrawal { core, claim };
-        self.send(&mut state, Request { by, call: None, refused: None, purpose });
-        self.write(&mut state);
-        drop(state);
-        drop(done);
+        // Of one that was answered the outcome is told, and dropped by whoever gets it.
+        self.take_back(ticket);
     }
 
     fn release(&self, claim: &Claim, by: Moment, done: Done<Released>) {

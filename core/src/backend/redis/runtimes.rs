@@ -122,15 +122,21 @@ fn watched(descriptor: RawFd) -> io::Result<AsyncFd<Descriptor>> {
     watched.map_err(io::Error::from)
 }
 
-/// Gives an attempt up that is dropped before its answer.
+/// Withdraws an attempt that is dropped before its answer was taken.
 struct Attempting<'a> {
     pipeline: &'a RedisPipeline,
     ticket: u64,
+    /// `None` once it was.
+    claim: Option<&'a Arc<Claim>>,
 }
 
 impl Drop for Attempting<'_> {
     fn drop(&mut self) {
-        self.pipeline.give_up(self.ticket);
+        let Some(claim) = self.claim else { return };
+        if !self.pipeline.take_back(self.ticket) {
+            // It has come, and may be a grant; or the connection broke.
+            self.pipeline.withdraw(claim);
+        }
     }
 }
 
@@ -152,8 +158,10 @@ pub(super) async fn attempt(
 ) -> Result<Answer> {
     let (done, answer) = answer();
     let ticket = pipeline.attempt(claim, queue, by, done);
-    let _attempting = Attempting { pipeline, ticket };
-    answer.await
+    let mut attempting = Attempting { pipeline, ticket, claim: Some(claim) };
+    let answer = answer.await;
+    attempting.claim = None;
+    answer
 }
 
 /// As [`Backend::release`](crate::backend::Backend::release), sent once.
