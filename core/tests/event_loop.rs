@@ -290,6 +290,9 @@ fn what_a_loop_does_not_hear_as_it_is_blocked_the_engine_finds_and_renews() {
     let done = move |outcome| drop(send.send(outcome));
     let _waiting = lock.begin_acquire(&here.event_loop, None, done).unwrap();
     here.turn_until("it waits", || stage.waiters("a") == 1);
+    // Behind the answer that says so: until the loop has read that, the attempt is its own.
+    let behind = here.acquire(&client, "b").unwrap();
+    here.release(&behind).unwrap();
     assert!(stage.one_listens_itself());
     held.release().unwrap();
     let holder = || stage.ask::<Option<String>>("GET a");
