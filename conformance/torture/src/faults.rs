@@ -14,7 +14,7 @@ use fencelock_conformance::stage::Stage;
 
 use crate::event::What;
 use crate::kind::Kind;
-use crate::nemesis::{Field, extra};
+use crate::nemesis::{Field, LONGEST_STEP_BACK, extra};
 use crate::seat::Seat;
 
 /// Longer than any lease.
@@ -38,7 +38,13 @@ impl Field<'_> {
             Kind::ClientFork => self.fork_client(rng),
             Kind::DiskFull => self.fill_disk(rng),
             Kind::Evict => self.evict(rng),
-            _ => self.with(kind, None, || self.on_all(kind, rng)),
+            _ => {
+                let worked = self.with(kind, None, || self.on_all(kind, rng));
+                if kind.forgets_fences() {
+                    self.clock().forgotten = Some(Instant::now());
+                }
+                worked
+            }
         }
     }
 
@@ -70,7 +76,9 @@ impl Field<'_> {
                 held > 0
             }
             Kind::ClockForward => self.step_clock(i64::try_from(rng.u64(300..=60_000))),
-            Kind::ClockBack => self.step_clock(i64::try_from(rng.u64(300..=4_000)).map(|ms| -ms)),
+            Kind::ClockBack => {
+                self.step_clock(i64::try_from(rng.u64(300..=LONGEST_STEP_BACK)).map(|ms| -ms))
+            }
             Kind::EvictAll => evict_all(stage),
             Kind::OutOfMemory => out_of_memory(stage, rng.u64(200..=2500)),
             Kind::Locked => {
@@ -223,6 +231,9 @@ impl Field<'_> {
             // Until the server's time has caught up with its last fences, they must not be lost.
             let behind = Duration::from_millis(by.unsigned_abs() + 1000);
             clock.caught_up = clock.caught_up.max(Instant::now()) + behind;
+            // By the server's clock the loss is less long ago.
+            clock.forgotten =
+                clock.forgotten.map(|at| at + Duration::from_millis(by.unsigned_abs()));
         }
         self.stage.server.set_clock(clock.ahead);
         drop(clock);

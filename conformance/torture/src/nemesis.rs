@@ -40,6 +40,8 @@ pub(crate) struct Clock {
     /// When it has caught up with what it was before it was set back. A loss of the last fence
     /// before then is more than the fence is made for.
     pub(crate) caught_up: Instant,
+    /// When the last fences were lost. A step back that is longer than this is ago, too, is more.
+    pub(crate) forgotten: Option<Instant>,
 }
 
 impl<'a> Field<'a> {
@@ -51,7 +53,7 @@ impl<'a> Field<'a> {
         locks: &'a [String],
         log: &'a Log,
     ) -> Self {
-        let clock = Mutex::new(Clock { ahead: 0, caught_up: Instant::now() });
+        let clock = Mutex::new(Clock { ahead: 0, caught_up: Instant::now(), forgotten: None });
         Self { stage, proxy, seats, locks, log, clock, last: AtomicU64::new(0) }
     }
 
@@ -64,9 +66,19 @@ impl<'a> Field<'a> {
     }
 
     fn allows(&self, kind: Kind) -> bool {
-        !kind.forgets_fences() || self.clock().caught_up < Instant::now()
+        let (clock, now) = (self.clock(), Instant::now());
+        match kind {
+            Kind::ClockBack => {
+                let longest = Duration::from_millis(LONGEST_STEP_BACK);
+                clock.forgotten.is_none_or(|forgotten| forgotten + longest < now)
+            }
+            kind => !kind.forgets_fences() || clock.caught_up < now,
+        }
     }
 }
+
+/// The server's clock is set back so many ms at most.
+pub(crate) const LONGEST_STEP_BACK: u64 = 4_000;
 
 /// How much longer a lock may take to recover after a fault of this kind, in ns.
 pub(crate) const fn extra(kind: Kind) -> u64 {
