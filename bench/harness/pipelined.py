@@ -32,7 +32,7 @@ def pipelined(port: int, core: int, calls: int) -> dict[str, float]:
     sha, figures = _load(port), {}
     locks = "__rand_int__"
     keys = [f"b:{locks}", f"{{b:{locks}}}:fl:f", f"{{b:{locks}}}:fl:q", f"{{b:{locks}}}:fl:w"]
-    arguments = [f"fl1-{locks}", "1", "c P 3000 0"]
+    arguments = [f"fl1-{locks}", "1", ""]
     for connections, pipeline in SHAPES:
         command = ["redis-benchmark", "-p", str(port), "-q", "-r", "100000", "-n", str(calls)]
         command += ["-c", str(connections), "-P", str(pipeline)]

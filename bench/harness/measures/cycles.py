@@ -43,6 +43,7 @@ class Cycles(Measure[Growth]):
     name = "memory and descriptors after many cycles"
     operation = "cycle"
     minutes = 1
+    # More cycles in the time.
     beside_server = True
 
     def __init__(self, cycles: int | None) -> None:

@@ -158,7 +158,7 @@ impl Speaker {
         let mut call = self.call(scripts::acquire(), &claim.name, "fqw");
         call.cmd.arg(claim.token.as_bytes()).arg(claim.ttl_ms);
         if queue {
-            // One string and not four, and no empty label: each costs the server more than its length.
+            // One string and not four, and no empty label: the server pays for each, however short.
             let (client, window) = (self.listener(claim.listener), millis(window(claim.ttl())));
             let (mode, ticket) = (mode.letter(), claim.ticket);
             // A list that grows takes it all.

@@ -159,18 +159,22 @@ fn rest(bytes: &[u8], depth: usize) -> Option<&[u8]> {
 /// A push of these parts, its kind first.
 fn push(mut parts: Vec<Value>) -> RedisResult<Value> {
     let Some(Value::BulkString(kind)) = parts.first() else { return Err(garbled()) };
-    if kind == b"message" {
-        // What a waiter waits for, and what is not read by anything that is cold by then.
-        parts.remove(0);
-        return Ok(Value::Push { kind: PushKind::Message, data: parts });
-    }
-    // The crate alone knows the other kinds by their names.
-    let alone = [format!(">1\r\n${}\r\n", kind.len()).as_bytes(), kind, b"\r\n"].concat();
-    let Value::Push { kind, .. } = redis::parse_redis_value(&alone)? else {
-        return Err(garbled());
-    };
+    let kind = push_kind(kind)?;
     parts.remove(0);
     Ok(Value::Push { kind, data: parts })
+}
+
+fn push_kind(name: &[u8]) -> RedisResult<PushKind> {
+    // What a waiter waits for is not to take the detour.
+    if name == b"message" {
+        return Ok(PushKind::Message);
+    }
+    // The crate alone knows the other kinds by their names.
+    let alone = [format!(">1\r\n${}\r\n", name.len()).as_bytes(), name, b"\r\n"].concat();
+    match redis::parse_redis_value(&alone)? {
+        Value::Push { kind, .. } => Ok(kind),
+        _ => Err(garbled()),
+    }
 }
 
 fn number(digits: &[u8]) -> RedisResult<i64> {
