@@ -77,7 +77,8 @@ pub(crate) fn is_stripped() -> bool {
 
 /// Begins anew, as after a fork, if every descriptor has been closed behind our back: what was
 /// made before has numbers that may be somebody else's by now, and is left alone. A thread that
-/// waits for a lock at that moment is not woken; a call within the next few ms may not notice.
+/// waits for a lock at that moment is not woken; a call within the next few ms may not notice, nor
+/// one that is under way: the engine's wake-up of itself may go to who has its number next.
 pub(crate) fn notice_stripping() {
     static LAST: AtomicU64 = AtomicU64::new(0);
     if !to_be_looked_at(&LAST) {

@@ -106,14 +106,26 @@ def test_daemon_that_closes_every_descriptor_works_anew(
 
 
 STRIPPED = """
-import os, sys, time
+import os, sys, threading, time
+from pathlib import Path
 import fencelock
 
 CLOCK_MONOTONIC_COARSE = 6
+
+def others():
+    tasks = [Path("/proc/self/task", task) for task in os.listdir("/proc/self/task")]
+    own = str(threading.get_native_id())
+    return [(task / "status").read_text() for task in tasks if task.name != own]
+
 client = fencelock.connect(response_timeout=20)
 lock = client.lock(sys.argv[1], ttl=1.5)
 lease = lock.acquire()
 used = [int(number) for number in os.listdir("/proc/self/fd")]
+# A thread that is on its way into a system call can't be told any more that the number is not its
+# own now: all of them sleep, and none did anything between two looks.
+before, now = None, others()
+while now != before or any("S (sleeping)" not in thread for thread in now):
+    before, now = now, others()
 os.closerange(3, os.sysconf("SC_OPEN_MAX"))
 flags = os.O_RDWR | os.O_CREAT
 foreign = [os.open(f"{__file__}.{number}", flags) for number in range(max(used) + 8)]
