@@ -100,6 +100,37 @@ async fn dropped_at_any_await_of_a_held_lock() {
     }
 }
 
+/// Whether this was the last command of a connection that is not the engine's, which subscribes.
+fn ran_apart(stage: &Stage, command: &str) -> bool {
+    let clients = stage.ask::<String>("CLIENT LIST");
+    let command = format!(" cmd={command} ");
+    clients.lines().any(|line| line.contains(&command) && line.contains(" sub=0 "))
+}
+
+#[tokio::test]
+async fn a_dropped_acquire_is_withdrawn_behind_itself() {
+    let stage = Stage::new();
+    let client = Client::connect(&stage.url()).await.unwrap();
+    // Until the runtime's own connection is there, the engine's serves.
+    let opening = async {
+        while !ran_apart(&stage, "evalsha") {
+            client.lock("warm").acquire().await.unwrap().release().await.unwrap();
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), opening).await.unwrap();
+    stage.server.pause();
+    let mut acquire = lock(&client).acquire().into_future();
+    let mut nobody = Context::from_waker(Waker::noop());
+    assert!(Pin::new(&mut acquire).poll(&mut nobody).is_pending());
+    drop(acquire);
+    stage.server.resume();
+    eventually("it was granted, and is free", || {
+        stage.ask::<u64>("EXISTS {a}:fl:f") == 1 && stage.is_clean("a")
+    });
+    // By another way it could have overtaken the acquire.
+    assert!(ran_apart(&stage, "eval"));
+}
+
 /// The answer has come, and whoever waits for it is dropped before it looks.
 #[tokio::test]
 async fn a_grant_that_came_and_was_not_taken_is_given_back() {
