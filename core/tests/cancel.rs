@@ -102,9 +102,7 @@ async fn dropped_at_any_await_of_a_held_lock() {
 
 /// Whether this was the last command of a connection that is not the engine's, which subscribes.
 fn ran_apart(stage: &Stage, command: &str) -> bool {
-    let clients = stage.ask::<String>("CLIENT LIST");
-    let command = format!(" cmd={command} ");
-    clients.lines().any(|line| line.contains(&command) && line.contains(" sub=0 "))
+    stage.connections_that_ran(command).iter().any(|line| line.contains(" sub=0 "))
 }
 
 #[tokio::test]

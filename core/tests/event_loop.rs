@@ -6,7 +6,7 @@ mod common;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
-use common::{Stage, eventually};
+use common::{Stage, connection_id, eventually};
 use fencelock::blocking::{Client, Lease};
 use fencelock::completion::Operation;
 use fencelock::{ClientOptions, Error, ErrorKind, EventLoop, LossReason, Result};
@@ -107,21 +107,16 @@ fn at_defaults(stage: &Stage) -> (Loop, Client) {
     Loop::with_client(&stage.url(), ClientOptions::new())
 }
 
-/// How many connections there are, less that of this look.
+/// How many connections there are.
 fn connections(stage: &Stage) -> usize {
-    stage.ask::<String>("CLIENT LIST").lines().filter(|line| !line.contains("cmd=client")).count()
+    stage.connections().len()
 }
 
 /// Whose last command it was.
 fn connection_that_ran(stage: &Stage, command: &str) -> String {
-    let clients = stage.ask::<String>("CLIENT LIST");
-    let ran: Vec<_> = clients
-        .lines()
-        .filter(|line| line.contains(&format!(" cmd={command} ")))
-        .filter_map(|line| line.split(' ').next())
-        .collect();
-    let [one] = ran[..] else { panic!("not one: {clients}") };
-    one.to_owned()
+    let ran = stage.connections_that_ran(command);
+    let [one] = &ran[..] else { panic!("not one: {ran:?}") };
+    connection_id(one).to_owned()
 }
 
 #[test]

@@ -5,7 +5,7 @@
 
 mod common;
 
-use common::{Stage, eventually};
+use common::{Stage, connection_id, eventually};
 use fencelock::blocking::{Client, Lease};
 use fencelock::{ClientOptions, LossReason, Pem};
 use fencelock_testserver::{Authority, TestServer};
@@ -62,10 +62,8 @@ fn a_child_leaves_the_parents_tls_alone() {
 }
 
 fn leaves_the_parents_alone(stage: &Stage, client: &Client) {
-    let ids = |stage: &Stage| {
-        let list = stage.ask::<String>("CLIENT LIST");
-        let ids = list.lines().filter(|line| !line.contains("cmd=client"));
-        ids.filter_map(|line| Some(line.split_once(' ')?.0.to_owned())).collect::<Vec<_>>()
+    let ids = |stage: &Stage| -> Vec<_> {
+        stage.connections().iter().map(|line| connection_id(line).to_owned()).collect()
     };
     let mut held = Some(client.lock("a").acquire().unwrap());
     let before = ids(stage);

@@ -50,6 +50,21 @@ impl Stage {
         count.map_or(0, |count| count.parse().unwrap())
     }
 
+    /// `CLIENT LIST`'s line of each connection but the one that this look itself takes.
+    pub(crate) fn connections(&self) -> Vec<String> {
+        let list = self.ask::<String>("CLIENT LIST");
+        let others = list.lines().filter(|line| !line.contains(" cmd=client"));
+        others.map(str::to_owned).collect()
+    }
+
+    /// The connections whose last command it was.
+    pub(crate) fn connections_that_ran(&self, command: &str) -> Vec<String> {
+        let last = format!(" cmd={command} ");
+        let mut connections = self.connections();
+        connections.retain(|line| line.contains(&last));
+        connections
+    }
+
     /// The clients that the waiters for lock `a` wait as: a connection that listens by itself is
     /// one of its own.
     pub(crate) fn listeners(&self) -> Vec<String> {
@@ -85,6 +100,11 @@ pub(crate) fn eventually(what: &str, mut is: impl FnMut() -> bool) {
         assert!(Instant::now() < end, "it did not come about: {what}");
         std::thread::sleep(Duration::from_millis(2));
     }
+}
+
+/// The id in a line of `CLIENT LIST`: no other connection ever has it.
+pub(crate) fn connection_id(line: &str) -> &str {
+    line.split(' ').next().unwrap()
 }
 
 /// Whether a client's id is that of a connection of its own.
