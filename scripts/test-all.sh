@@ -47,9 +47,11 @@ while read -r version program npm; do
         cargo test --locked --no-fail-fast -p fencelock-conformance --test scenarios -- node </dev/null
 done <target/nodes.txt
 # Several minutes each; where a run finds something it says what, and where its log is.
-run "torture on Debian's Redis" env SECONDS_=240 scripts/torture.sh
-run "torture on Valkey" env SECONDS_=240 FENCELOCK_REDIS_SERVER="$(sed -n 's/^valkey //p' target/servers.txt)" scripts/torture.sh
-run "torture on a file" env SECONDS_=240 BACKEND=file scripts/torture.sh
+# The reports are what scripts/reliability.py publishes.
+run "torture on Debian's Redis" env SECONDS_=240 REPORT=target/torture-redis.json scripts/torture.sh
+run "torture on Valkey" env SECONDS_=240 REPORT=target/torture-valkey.json \
+    FENCELOCK_REDIS_SERVER="$(sed -n 's/^valkey //p' target/servers.txt)" scripts/torture.sh
+run "torture on a file" env SECONDS_=240 REPORT=target/torture-file.json BACKEND=file scripts/torture.sh
 run "fuzzing, ten seconds a target" "$(dirname "$0")/fuzz.sh" 10
 run "the fuzzer: clippy" cargo clippy --quiet --locked -p fencelock-fuzz --features fuzzer -- -D warnings
 run "the C library's handles, every interleaving" cargo test --locked -p fencelock-interleavings
