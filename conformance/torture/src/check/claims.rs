@@ -1,6 +1,6 @@
 //! Who claimed to hold what, and when.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::Verdict;
 use crate::event::{Event, What};
@@ -26,6 +26,8 @@ pub(super) struct Claim {
     pub(super) renewed: bool,
     /// When the holder knew that it is over, and whether it was told.
     pub(super) closed: Option<(u64, bool)>,
+    /// Whether its process was being killed then. Until that is dead it holds, and can say so.
+    killed: bool,
 }
 
 impl Claim {
@@ -44,6 +46,7 @@ impl Claims {
         let mut place = HashMap::<&str, (&str, usize)>::new();
         let mut open = HashMap::<&str, Vec<&str>>::new();
         let mut asked = HashMap::<&str, (u64, bool)>::new();
+        let mut killed = HashSet::<&str>::new();
         for event in events {
             let at = event.at;
             match &event.what {
@@ -53,6 +56,7 @@ impl Claims {
                 What::Grant { worker, lock, lease, driver, fence, remaining, ttl, renew } => {
                     let (since, waited) = asked.get(worker.as_str()).copied().unwrap_or((0, false));
                     let until = at.saturating_add(*remaining);
+                    let dying = killed.contains(driver.as_str());
                     let claims = by_lock.entry(lock.clone()).or_default();
                     place.insert(lease, (lock, claims.len()));
                     open.entry(driver).or_default().push(lease);
@@ -68,12 +72,13 @@ impl Claims {
                             since
                         },
                         from: at,
-                        until,
+                        until: if dying { at } else { until },
                         deadline: until,
                         ttl: *ttl,
                         waited,
                         renewed: *renew,
-                        closed: None,
+                        closed: dying.then_some((at, false)),
+                        killed: dying,
                     });
                 }
                 What::Held { lease, .. }
@@ -87,12 +92,14 @@ impl Claims {
                     }
                 }
                 What::Killed { driver } => {
+                    killed.insert(driver);
                     for lease in open.remove(driver.as_str()).unwrap_or_default() {
                         let Some((lock, index)) = place.get(lease) else { continue };
                         let claim =
                             by_lock.get_mut(*lock).and_then(|claims| claims.get_mut(*index));
                         if let Some(claim) = claim.filter(|claim| claim.closed.is_none()) {
                             claim.close(at, false);
+                            claim.killed = true;
                         }
                     }
                 }
@@ -112,13 +119,17 @@ impl Claim {
     fn learn(&mut self, event: &Event, verdict: &mut Verdict) {
         match &event.what {
             What::Held { remaining, .. } => {
+                if *remaining > self.ttl {
+                    verdict.violation(format!("I7: told {remaining} ns are left of {self:?}"));
+                }
+                if self.killed {
+                    self.until = self.until.max(event.at);
+                    return;
+                }
                 if let Some((closed, _)) = self.closed {
                     let Self { lease, .. } = self;
                     let at = event.at;
                     verdict.violation(format!("I7: {lease} was over at {closed}, held at {at}"));
-                }
-                if *remaining > self.ttl {
-                    verdict.violation(format!("I7: told {remaining} ns are left of {self:?}"));
                 }
                 self.until = self.until.max(event.at.saturating_add(*remaining));
                 self.deadline = self.until;

@@ -140,6 +140,19 @@ fn i1_who_is_killed_or_told_of_the_loss_claims_nothing() {
 }
 
 #[test]
+fn i1_who_is_being_killed_holds_until_it_is_dead() {
+    let killed = What::Killed { driver: "driver of a".to_owned() };
+    let looked = || Story::a_holds().at(40, killed.clone()).held(42, "a", 50);
+    looked().grant(42, "b", 2).end(60, "b").fine();
+    let wrong = looked().grant(41, "b", 2).end(60, "b").wrong();
+    assert!(wrong.starts_with("I1"), "{wrong}");
+    let granted = || Story::default().ask(5, "a").ask(6, "b").at(9, killed.clone());
+    granted().grant(10, "a", 1).grant(11, "b", 2).end(60, "b").fine();
+    let wrong = granted().grant(10, "a", 1).held(12, "a", 50).grant(11, "b", 2).end(60, "b");
+    assert!(wrong.wrong().starts_with("I1"));
+}
+
+#[test]
 fn i1_a_lease_that_was_over_when_it_was_had_claims_nothing() {
     // A stood still from its grant until long after B had the lock.
     Story::default()
