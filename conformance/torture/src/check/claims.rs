@@ -26,7 +26,7 @@ pub(super) struct Claim {
     pub(super) renewed: bool,
     /// When the holder knew that it is over, and whether it was told.
     pub(super) closed: Option<(u64, bool)>,
-    /// Whether its process was being killed then. Until that is dead it holds, and can say so.
+    /// Whether nothing but a kill has closed it. Until its process is dead it holds, and can say so.
     killed: bool,
 }
 
@@ -56,11 +56,10 @@ impl Claims {
                 What::Grant { worker, lock, lease, driver, fence, remaining, ttl, renew } => {
                     let (since, waited) = asked.get(worker.as_str()).copied().unwrap_or((0, false));
                     let until = at.saturating_add(*remaining);
-                    let dying = killed.contains(driver.as_str());
                     let claims = by_lock.entry(lock.clone()).or_default();
                     place.insert(lease, (lock, claims.len()));
                     open.entry(driver).or_default().push(lease);
-                    claims.push(Claim {
+                    let mut claim = Claim {
                         lease: lease.clone(),
                         driver: driver.clone(),
                         fence: *fence,
@@ -72,14 +71,18 @@ impl Claims {
                             since
                         },
                         from: at,
-                        until: if dying { at } else { until },
+                        until,
                         deadline: until,
                         ttl: *ttl,
                         waited,
                         renewed: *renew,
-                        closed: dying.then_some((at, false)),
-                        killed: dying,
-                    });
+                        closed: None,
+                        killed: false,
+                    };
+                    if killed.contains(driver.as_str()) {
+                        claim.kill(at);
+                    }
+                    claims.push(claim);
                 }
                 What::Held { lease, .. }
                 | What::Unheld { lease }
@@ -98,8 +101,7 @@ impl Claims {
                         let claim =
                             by_lock.get_mut(*lock).and_then(|claims| claims.get_mut(*index));
                         if let Some(claim) = claim.filter(|claim| claim.closed.is_none()) {
-                            claim.close(at, false);
-                            claim.killed = true;
+                            claim.kill(at);
                         }
                     }
                 }
@@ -114,6 +116,12 @@ impl Claim {
     fn close(&mut self, at: u64, told: bool) {
         self.until = self.until.min(at);
         self.closed = self.closed.or(Some((at, told)));
+        self.killed = false;
+    }
+
+    fn kill(&mut self, at: u64) {
+        self.close(at, false);
+        self.killed = true;
     }
 
     fn learn(&mut self, event: &Event, verdict: &mut Verdict) {

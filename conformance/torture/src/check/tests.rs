@@ -146,6 +146,8 @@ fn i1_who_is_being_killed_holds_until_it_is_dead() {
     looked().grant(42, "b", 2).end(60, "b").fine();
     let wrong = looked().grant(41, "b", 2).end(60, "b").wrong();
     assert!(wrong.starts_with("I1"), "{wrong}");
+    let wrong = Story::a_holds().at(40, killed.clone()).lost(41, "a").held(42, "a", 50).wrong();
+    assert!(wrong.starts_with("I7"), "{wrong}");
     let granted = || Story::default().ask(5, "a").ask(6, "b").at(9, killed.clone());
     granted().grant(10, "a", 1).grant(11, "b", 2).end(60, "b").fine();
     let wrong = granted().grant(10, "a", 1).held(12, "a", 50).grant(11, "b", 2).end(60, "b");
